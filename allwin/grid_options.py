@@ -1,0 +1,157 @@
+"""The options that choose cells, shared by the verbs that take a grid: plan, run, explain, status, report."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from allwin.options import (
+    complete,
+    dataset_names,
+    method_names,
+    methods_by_path_option,
+    store_option,
+    suite_names,
+    task_names,
+)
+from bench.contracts import BUDGETS
+from bench.errors import UserError
+
+LEADERS = "@leaders"
+"""In `--methods`: those of the store that the paired test does not tell from the best."""
+
+DEFAULT_TASK_BUDGET = "small"
+"""Of a task that is run by its name, without a suite."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid as the command line names it, expanded when asked for."""
+
+    name: str
+    choice: Any
+    paths: tuple[Path, ...]
+    store: Path
+
+    def expand(self) -> tuple[Any, list[Any]]:
+        """The suite and its cells. Raises `UserError` naming the mend."""
+        from bench import grid, registry, suite
+
+        known = registry.load(self.paths)
+        names = suite.suite_names()
+        if self.name in known.tasks and self.name not in names:
+            chosen = grid.suite_of_task(known.task(self.name), self.choice.budget or DEFAULT_TASK_BUDGET)
+        elif self.name in names or self.name.endswith((".yaml", ".yml")):
+            chosen = suite.load_suite(self.name)
+        else:
+            raise registry.unknown("suite or task", self.name, [*names, *known.tasks], "allwin list")
+        return chosen, grid.expand(chosen, known, self.choice)
+
+
+def _words(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def grid_options(required: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds the options and hands the verb one `Grid` in their place (None where no name was given)."""
+
+    def decorate(verb: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(verb)
+        def wrapped(**words: Any) -> Any:
+            return verb(grid=_grid(words), **words)
+
+        for option in reversed(_options(required)):
+            wrapped = option(wrapped)
+        return wrapped
+
+    return decorate
+
+
+def _options(required: bool) -> list[Callable[..., Any]]:
+    return [
+        click.argument("suite", required=required, shell_complete=complete(suite_names, task_names)),
+        click.option("--tasks", default="", callback=_words, metavar="A,B", help="Only these tasks."),
+        click.option(
+            "--methods",
+            default="",
+            callback=_words,
+            metavar="A,B",
+            help=f"Only these methods, also one that the suite does not name; {LEADERS} stands for the store's best.",
+            shell_complete=complete(method_names),
+        ),
+        click.option(
+            "--datasets",
+            default="",
+            callback=_words,
+            metavar="A,B",
+            help="Only these data sets, also one that the suite does not name.",
+            shell_complete=complete(dataset_names),
+        ),
+        click.option(
+            "--seeds", type=click.IntRange(min=1), metavar="N", help="Seeds 0 to N-1, instead of the suite's."
+        ),
+        click.option("--budget", type=click.Choice(BUDGETS), help="Instead of the suite's."),
+        click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True),
+        click.option(
+            "--set",
+            "assignments",
+            multiple=True,
+            metavar="METHOD.FIELD=VALUE",
+            help="Overrides a setting of a method or a task; a list is a sweep. May be given more than once.",
+        ),
+        methods_by_path_option,
+        store_option,
+    ]
+
+
+def _grid(words: dict[str, Any]) -> Grid | None:
+    """Takes the grid's words out of a verb's."""
+    from bench.grid import Choice, parse_overrides
+
+    name = words.pop("suite")
+    store = words["store"]
+    paths = words.pop("paths")
+    methods = words.pop("methods")
+    choice = Choice(
+        tasks=words.pop("tasks"),
+        methods=(),
+        datasets=words.pop("datasets"),
+        seeds=words.pop("seeds"),
+        budget=words.pop("budget"),
+        device=words.pop("device"),
+        overrides=parse_overrides(words.pop("assignments")),
+    )
+    if name is None:
+        if methods or choice != Choice():
+            raise UserError("a filter needs a suite or a task to choose from; name one first")
+        return None
+    chosen = tuple(_with_leaders(methods, name, store)) + tuple(_by_path(paths, methods))
+    return Grid(name, _with_methods(choice, chosen), paths, store)
+
+
+def _with_methods(choice: Any, methods: tuple[str, ...]) -> Any:
+    from dataclasses import replace
+
+    return replace(choice, methods=methods)
+
+
+def _by_path(paths: tuple[Path, ...], methods: tuple[str, ...]) -> list[str]:
+    """A method given by path joins a choice of methods by itself; without a choice every method runs."""
+    names = [path.stem.replace("_", "-") for path in paths]
+    return [name for name in names if methods and name not in methods]
+
+
+def _with_leaders(methods: tuple[str, ...], task: str, store: Path) -> list[str]:
+    if LEADERS not in methods:
+        return list(methods)
+    from bench.registry import load
+    from bench.store import Store
+    from reports.leaderboard import leaders
+
+    found = leaders(list(Store.open(store).records()), task if task in load().tasks else None)
+    if not found:
+        raise UserError(f"{LEADERS}: {store} has no leaderboard of {task} yet; `allwin run {task}` makes one")
+    return [name for name in methods if name != LEADERS] + [name for name in found if name not in methods]

@@ -1,0 +1,66 @@
+"""Options that several verbs take, written once."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+
+from bench import registry
+
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def complete(*sources: Callable[[], Iterable[tuple[str, str]]]) -> Complete:
+    """Tab completion from names with their one-line help; they are read only when the shell asks."""
+
+    def offer(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+        pairs = [pair for source in sources for pair in source()]
+        return [CompletionItem(name, help=text) for name, text in pairs if name.startswith(typed)]
+
+    return offer
+
+
+def task_names() -> list[tuple[str, str]]:
+    return [(entry.name, entry.summary) for entry in registry.load().tasks.values()]
+
+
+def method_names() -> list[tuple[str, str]]:
+    """`pu/nnpu`, and so on."""
+    return [(entry.title, entry.summary) for entry in registry.load().entries() if entry.kind == "method"]
+
+
+def dataset_names() -> list[tuple[str, str]]:
+    return [(card.name, card.title) for task in registry.load().tasks.values() for card in task.cards]
+
+
+def suite_names() -> list[tuple[str, str]]:
+    from bench import suite
+
+    return [(name, "") for name in suite.suite_names()]
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
+
+methods_by_path_option = click.option(
+    "--method",
+    "paths",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="A file with a method, from anywhere; may be given more than once.",
+)
+
+STORE = Path("runs")
+"""Where records live unless said otherwise: below the folder one works in, outside version control."""
+
+store_option = click.option(
+    "--store",
+    default=STORE,
+    show_default=True,
+    envvar="ALLWIN_STORE",
+    show_envvar=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where the records live.",
+)

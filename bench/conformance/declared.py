@@ -1,0 +1,154 @@
+"""Rules on what an entry declares."""
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from bench.conformance.rules import Broken, rule, told
+from bench.conformance.subject import Subject
+from bench.contracts import BUDGETS
+from bench.errors import UserError
+from bench.registry import WRAPPED
+from bench.validate import construct, resolve
+
+
+@rule(
+    "imports",
+    "its file can be imported",
+    cause="a package that is not installed, or code that runs on import",
+)
+def imports(subject: Subject) -> str:
+    return f"{subject.entry.import_class().__name__} of {subject.entry.path.name}"
+
+
+@rule(
+    "source",
+    "what is read from the source is what the imported class has",
+    cause="a field, preset or text that is not a literal in the class's own body (inherited, or set afterwards)",
+    needs=("imports",),
+)
+def source(subject: Subject) -> str:
+    entry, cls = subject.entry, subject.entry.import_class()
+    settings = [setting for setting in entry.settings if setting.name != WRAPPED]
+    fields = {item.name: item.default for item in dataclasses.fields(cls) if item.name != WRAPPED}
+    _same("fields", [setting.name for setting in settings], list(fields))
+    hints = typing.get_type_hints(cls, include_extras=True)
+    for setting in settings:
+        _same(f"default of {setting.name}", setting.default, fields[setting.name])
+        _same(f"type of {setting.name}", setting.type, hints[setting.name])
+    _same("presets", {name: dict(diff) for name, diff in entry.presets.items()}, dict(cls.presets))
+    texts = [text or "" for text in (inspect.getdoc(cls), inspect.getdoc(inspect.getmodule(cls)))]
+    if entry.summary not in [" ".join(text.split("\n\n")[0].split()) for text in texts]:
+        raise Broken(f"the summary is read as {entry.summary!r}, and the class says otherwise")
+    if entry.kind == "task":
+        _same("metrics", list(entry.metrics), list(cls.metrics))
+        _same("cards", list(entry.cards), list(cls.cards))
+    return f"{len(fields)} fields, presets for {' '.join(entry.presets) or 'no budget'}"
+
+
+def _same(what: str, read: Any, imported: Any) -> None:
+    if type(read) is not type(imported) or read != imported:
+        raise Broken(f"{what}: the source reads {read!r}, the class has {imported!r}")
+
+
+@rule(
+    "constructs",
+    "it can be made from its defaults",
+    cause="a default that is outside its own range, or a failing `__post_init__`",
+    needs=("imports",),
+)
+def constructs(subject: Subject) -> str:
+    return f"{type(subject.build('paper')).__name__} with its defaults"
+
+
+@rule(
+    "frozen",
+    "it cannot change once it is made",
+    cause="write `@dataclass(frozen=True)`",
+    needs=("constructs",),
+)
+def frozen(subject: Subject) -> str:
+    instance = subject.build("paper")
+    name = next((setting.name for setting in subject.entry.settings), "presets")
+    try:
+        setattr(instance, name, getattr(instance, name))
+    except dataclasses.FrozenInstanceError:
+        return f"setting {name} is refused"
+    raise Broken(f"{name} could be set on a finished instance")
+
+
+@rule(
+    "presets",
+    "its presets are valid and change sizes, steps and step sizes only",
+    cause="a switch belongs in a suite or on the command line, not in a budget's preset",
+    needs=("constructs",),
+)
+def presets(subject: Subject) -> str:
+    types = {setting.name: setting.type for setting in subject.entry.settings}
+    for budget in BUDGETS:
+        for name in subject.entry.presets.get(budget, {}):
+            if types[name] in (bool, str) or typing.get_origin(types[name]) is Literal:
+                raise Broken(f"the preset of {budget} changes {name}, which is a switch")
+        try:
+            subject.build(budget)
+        except Exception as error:
+            raise Broken(f"the preset of {budget}: {told(error)}", "a value outside its field's range") from error
+    return f"presets for {' '.join(subject.entry.presets) or 'no budget'}"
+
+
+@rule(
+    "ranges",
+    "a value outside a setting's range is refused in one line that names it",
+    cause="declare the range in the field's type (Count, Positive, UnitInterval, ...), not in code",
+    needs=("constructs",),
+)
+def ranges(subject: Subject) -> str:
+    entry, tried, free = subject.entry, 0, []
+    for setting in entry.settings:
+        if setting.name == WRAPPED:
+            continue
+        for value in outside(setting.type):
+            tried += 1
+            if _refusal(subject, setting.name, value) is None:
+                raise Broken(f"{setting.name}={value!r} is accepted")
+        if setting.type in (int, float):
+            free.append(setting.name)
+            for number in (-1, 0):
+                _refusal(subject, setting.name, number)
+    return f"{tried} values refused" + (f"; no range is declared for {' '.join(free)}" if free else "")
+
+
+def _refusal(subject: Subject, name: str, value: Any) -> str | None:
+    """How a value is refused, or None if it is taken. Raises `Broken` for any other way of failing."""
+    try:
+        parameters = resolve(subject.entry, "paper", {name: value})
+        if not subject.entry.wraps:
+            construct(subject.registry, subject.entry, parameters)
+    except UserError as error:
+        if name in str(error) and "\n" not in str(error):
+            return str(error)
+        raise Broken(f"{name}={value!r} is refused by {str(error)!r}, which is not one line that names it") from error
+    except Exception as error:
+        raise Broken(f"{name}={value!r} is let through, and then raises {told(error)}") from error
+    return None
+
+
+def outside(kind: Any) -> Iterator[Any]:
+    """Values that a setting of this type must refuse: just past each end of its range, and no value at all."""
+    yield {"no": "value"}
+    if typing.get_origin(kind) is tuple:
+        yield from ([value] for value in outside(typing.get_args(kind)[0]))
+    for bound in getattr(kind, "__metadata__", ()):
+        match bound:
+            case Gt():
+                yield bound.gt
+            case Ge():
+                yield bound.ge - 1
+            case Lt():
+                yield bound.lt
+            case Le():
+                yield bound.le + 1

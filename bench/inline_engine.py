@@ -1,0 +1,29 @@
+"""The same trials in this process, one after another: for debugging, and where Ray is not wanted.
+
+A process cannot kill itself and go on: a hang in a method's own code is not ended here, nor is memory limited.
+"""
+
+from collections.abc import Callable, Iterator
+
+from bench.record import Record
+from bench.runner import Progress
+from bench.trial import Loaded, Trial, execute, load_problem
+
+
+class InlineEngine:
+    def run(self, trials: Iterator[Trial], progress: Progress, changed: Callable[[], None]) -> Iterator[Record]:
+        """The records, in the order of the trials."""
+        problem, loaded = "", None
+        for trial in trials:
+            progress.running[trial.cell.key] = trial.cell.title
+            changed()
+            if trial.problem != problem or loaded is None:
+                problem, loaded = trial.problem, load_problem(trial)
+            yield execute(trial, _own_copy(loaded))
+
+
+def _own_copy(loaded: Loaded) -> Loaded:
+    """A method that writes into its problem must not reach the next one's; Ray's workers get copies anyway."""
+    import copy
+
+    return copy.deepcopy(loaded)

@@ -1,0 +1,60 @@
+"""What a worker may use, watched from outside: a hung or swollen trial cannot watch itself."""
+
+from dataclasses import dataclass
+
+import psutil
+
+from bench.contracts import Budget
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Limits:
+    """For each trial; both are enforced by killing its process and the children of that."""
+
+    time_s: float
+    memory_bytes: int
+
+    def __post_init__(self) -> None:
+        if self.time_s <= 0 or self.memory_bytes <= 0:
+            raise ValueError("limits must be above 0")
+
+
+DEFAULT_LIMITS: dict[Budget, Limits] = {
+    "smoke": Limits(120, 8 * GIB),
+    "small": Limits(900, 16 * GIB),
+    "gpu": Limits(1_800, 64 * GIB),
+    "paper": Limits(7 * 86_400, 256 * GIB),
+}
+"""By budget: about ten times what its trials are meant to need."""
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory of a process and its children; 0 when it has gone."""
+    total = 0
+    for process in _tree(pid):
+        try:
+            total += process.memory_info().rss
+        except psutil.Error:
+            continue
+    return total
+
+
+def kill_tree(pid: int) -> None:
+    """Kills a process and all its children, and returns when they are gone."""
+    processes = _tree(pid)
+    for process in processes:
+        try:
+            process.kill()
+        except psutil.Error:
+            continue
+    psutil.wait_procs(processes, timeout=5)
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    try:
+        root = psutil.Process(pid)
+        return [root, *root.children(recursive=True)]
+    except psutil.Error:
+        return []

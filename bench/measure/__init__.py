@@ -1,0 +1,1 @@
+"""Latency, MACs, parameters, memory and energy, each figure with its instrument."""

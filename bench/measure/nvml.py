@@ -1,0 +1,75 @@
+"""The total-energy counter of an NVIDIA board, in millijoules since the driver was loaded (Volta and newer)."""
+
+import os
+from typing import Any
+
+from bench.measure.counters import Reading, Unreadable
+
+DOMAIN = "gpu"
+
+
+class NvmlCounter:
+    """The counter of one board. `nvml` is the module of nvidia-ml-py, or one that behaves like it."""
+
+    instrument = "nvml-total-energy"
+    scope = "the whole board"
+    poll_s = float("inf")
+
+    def __init__(self, nvml: Any, uuid: str) -> None:
+        """Raises `Unreadable` for a board that has no such counter, or one cut into MIG slices."""
+        self._nvml = nvml
+        try:
+            nvml.nvmlInit()
+            self._board = nvml.nvmlDeviceGetHandleByUUID(uuid)
+        except nvml.NVMLError as error:
+            raise Unreadable(f"NVML does not find {uuid}: {error}; is it a MIG slice, or the driver's library away?") from error
+        if self._is_sliced():
+            raise Unreadable("the board is cut into MIG slices and its counter is the whole board's; switch MIG off")
+        self.read()
+
+    def _is_sliced(self) -> bool:
+        try:
+            current, _pending = self._nvml.nvmlDeviceGetMigMode(self._board)
+        except self._nvml.NVMLError_NotSupported:
+            return False
+        return current == self._nvml.NVML_DEVICE_MIG_ENABLE
+
+    def read(self) -> Reading:
+        try:
+            return {DOMAIN: self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._board)}
+        except self._nvml.NVMLError_NotSupported as error:
+            raise Unreadable("the board has no total-energy counter; boards from Volta on have one") from error
+        except self._nvml.NVMLError as error:
+            raise Unreadable(f"the total-energy counter cannot be read: {error}") from error
+
+    def joules(self, before: Reading, after: Reading) -> dict[str, float]:
+        millijoules = after[DOMAIN] - before[DOMAIN]
+        if millijoules < 0:
+            raise Unreadable(f"the counter went backwards by {-millijoules} mJ; was the driver reloaded?")
+        return {DOMAIN: millijoules / 1000}
+
+    def state(self) -> dict[str, Any]:
+        """Celsius, megahertz, and NVML's bit mask of the reasons for lowered clocks; null where it does not tell."""
+        nvml, board = self._nvml, self._board
+        questions = {
+            "temperature_c": lambda: nvml.nvmlDeviceGetTemperature(board, nvml.NVML_TEMPERATURE_GPU),
+            "sm_clock_mhz": lambda: nvml.nvmlDeviceGetClockInfo(board, nvml.NVML_CLOCK_SM),
+            "throttle_reasons": lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(board),
+        }
+        answers: dict[str, Any] = {}
+        for name, ask in questions.items():
+            try:
+                answers[name] = ask()
+            except nvml.NVMLError:
+                answers[name] = None
+        return answers
+
+    def check_alone(self) -> None:
+        try:
+            pids = {process.pid for process in self._nvml.nvmlDeviceGetComputeRunningProcesses(self._board)}
+        except self._nvml.NVMLError as error:
+            raise Unreadable(f"it cannot be told who else uses the board: {error}") from error
+        # Inside a container the pids are the host's, and our own is not among them under the number that we know.
+        own = {os.getpid()} & pids or set(list(pids)[:1])
+        if pids - own:
+            raise Unreadable(f"{len(pids - own)} other process(es) use the board, and the counter is the whole board's")

@@ -1,0 +1,26 @@
+"""How many numbers a network holds."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor, nn
+
+from bench.record import Measurement, not_measured
+
+UNIT = "parameter"
+
+
+def measure_parameters(solution: Any) -> Measurement:
+    """Parameters, trainable or not, each shared tensor once; buffers apart, in the detail."""
+    if not isinstance(solution, nn.Module):
+        return not_measured(UNIT, "the solution is no nn.Module")
+    # `parameters` and `buffers` leave out the repeats of a tensor that has several names.
+    detail = {
+        "trainable": _elements(parameter for parameter in solution.parameters() if parameter.requires_grad),
+        "buffers": _elements(solution.buffers()),
+    }
+    return Measurement(value=_elements(solution.parameters()), unit=UNIT, instrument="nn.Module", detail=detail)
+
+
+def _elements(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() for tensor in tensors)

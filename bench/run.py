@@ -1,0 +1,232 @@
+"""What the harness hands to `fit`: device, randomness, steps that resume, logging, artefacts, and a meter of the cost.
+
+The harness never calls into the middle of a method: it hands out iterators and functions, and the method keeps its `for`.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+
+from bench.contracts import Budget
+from bench.errors import Diverged, TimeLimitExceeded
+from bench.measure.macs import MacsCounter
+from bench.record import Curve, Measurement, finite_or_none, not_measured
+from bench.seeds import derive_seed
+
+CURVE_POINTS = 200
+"""A curve is averaged down to this many points when the record is written."""
+
+END_WORTH_SAVING_S = 5.0
+"""The end of a phase is saved if more than this much work would be lost without it."""
+
+FLUSH = 64
+"""Logged values wait on the device and are fetched this many at a time."""
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """What may stand in `state`: modules, optimisers, schedulers, `Batches`, `Memory`."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
+
+
+class Run:
+    """One call of `fit`.
+
+    `generator` is a CPU generator of the run's own; draws on another device start from a tensor drawn here.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        budget: Budget = "smoke",
+        device: str = "cpu",
+        checkpoints: Path | None = None,
+        save_every_s: float = 60.0,
+        time_limit_s: float | None = None,
+        on_step: Callable[[str, int], None] | None = None,
+    ) -> None:
+        self.seed = seed
+        self.budget = budget
+        self.device = torch.device(device)
+        self.generator = torch.Generator().manual_seed(derive_seed(seed, "run"))
+        self.artefacts: dict[str, Any] = {}
+        self.resumed = False
+        """Whether a checkpoint was used: times then cover the last leg only."""
+        self._checkpoints = checkpoints
+        self._save_every_s = save_every_s
+        self._deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
+        self._on_step = on_step
+        self._phase: str | None = None
+        self._phases: list[str] = []
+        self._stopping = False
+        self._streams = 0
+        self._pending: list[tuple[str, int, torch.Tensor]] = []
+        self._curves: dict[str, tuple[list[int], list[float]]] = {}
+        self._macs: dict[str, dict[str, Any]] = {}
+        self._saved_at = time.monotonic()
+
+    def steps(self, number: int, state: dict[str, Stateful], name: str = "fit") -> Iterator[int]:
+        """Yields 0 .. number-1, resuming after the last saved step; `state` is saved by the clock, after whole steps.
+
+        Each phase has its own name. A finished phase yields nothing and restores its end. Not to be nested.
+        """
+        if self._phase is not None:
+            raise RuntimeError(f"run.steps({name!r}) inside run.steps({self._phase!r}); only the outermost loop counts")
+        if name in self._phases:
+            raise RuntimeError(f"two phases are called {name!r}; give each run.steps a name of its own")
+        for key, value in state.items():
+            if not isinstance(value, Stateful):
+                raise TypeError(f"state[{key!r}] has no state_dict and load_state_dict; wrap it in bench.training.Memory")
+        self._phase, self._stopping = name, False
+        self._phases.append(name)
+        try:
+            done, finished = self._restore(name, state)
+            meter = self._macs.setdefault(name, {"macs": 0, "sampled": 0, "steps": 0, "uncounted": {}})
+            # Steps of one phase cost much the same; two of them, measured, stand for all.
+            sampled = {0, number // 2}
+            while done < number and not finished:
+                self._check_time()
+                if done in sampled:
+                    with MacsCounter() as counter:
+                        yield done
+                    meter["macs"] += counter.macs
+                    meter["sampled"] += 1
+                    meter["uncounted"] |= counter.uncounted
+                else:
+                    yield done
+                done += 1
+                meter["steps"] = done
+                finished = self._stopping
+                ends = finished or done == number
+                wait = min(self._save_every_s, END_WORTH_SAVING_S) if ends else self._save_every_s
+                if self._checkpoints and time.monotonic() - self._saved_at >= wait:
+                    self._save(name, state, done, ends)
+                if self._on_step:
+                    self._on_step(name, done)
+            self._flush()
+        finally:
+            self._phase = None
+
+    def stop(self) -> None:
+        """Ends the phase after this step. A `break` would leave it unfinished."""
+        self._stopping = True
+
+    def log(self, step: int, **values: torch.Tensor | float) -> None:
+        """Keeps scalars as curves. Waits for the device rarely; raises `Diverged` for a value that is not finite."""
+        prefix = "" if self._phase in (None, "fit") else f"{self._phase}/"
+        for name, value in values.items():
+            scalar = torch.as_tensor(value).detach().reshape(())
+            self._pending.append((prefix + name, step, scalar))
+        if len(self._pending) >= FLUSH:
+            self._flush()
+
+    def artefact(self, name: str, value: Any) -> None:
+        """Keeps something small and JSON-able beside the metrics: a genotype, a latency table."""
+        self.artefacts[name] = value
+
+    def stream(self) -> int:
+        """A seed for the next source of batches; depends on the run's seed and the order of creation alone."""
+        self._streams += 1
+        return derive_seed(self.seed, "stream", self._streams)
+
+    # What the harness reads afterwards ------------------------------------------------------------------------------
+
+    def curves(self) -> dict[str, Curve]:
+        """The logged curves, averaged down to `CURVE_POINTS`."""
+        self._flush()
+        curves = {}
+        for name, (steps, values) in self._curves.items():
+            width = -(-len(steps) // CURVE_POINTS)
+            bins = [slice(start, start + width) for start in range(0, len(steps), width)]
+            means = [sum(values[part]) / len(values[part]) for part in bins]
+            curves[name] = Curve(
+                x=[steps[part][-1] for part in bins],
+                y=[finite_or_none(mean) for mean in means],
+                x_name="step",
+                origin="fit",
+            )
+        return curves
+
+    def fit_macs(self) -> Measurement:
+        """Multiply-adds of all steps of all phases: those of sampled steps, times the number of steps."""
+        if not any(meter["sampled"] for meter in self._macs.values()):
+            return not_measured("MAC", "fit made no steps under run.steps")
+        total = sum(m["macs"] / m["sampled"] * m["steps"] for m in self._macs.values() if m["sampled"])
+        uncounted: dict[str, int] = {}
+        for meter in self._macs.values():
+            uncounted |= meter["uncounted"]
+        detail = {
+            "phases": {
+                name: {"sampled_steps": m["sampled"], "steps": m["steps"]} for name, m in self._macs.items()
+            },
+            "uncounted": uncounted,
+        }
+        return Measurement(value=total, unit="MAC", instrument="FlopCounterMode on sampled steps", detail=detail)
+
+    # Inside -----------------------------------------------------------------------------------------------------------
+
+    def _check_time(self) -> None:
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            raise TimeLimitExceeded("fit used up its time")
+
+    def _flush(self) -> None:
+        if not self._pending:
+            return
+        values = torch.stack([value.to(torch.float64) for _, _, value in self._pending]).tolist()
+        for (name, step, _), value in zip(self._pending, values, strict=True):
+            if finite_or_none(value) is None:
+                self._pending.clear()
+                raise Diverged(f"{name} is {value} at step {step}")
+            steps, curve = self._curves.setdefault(name, ([], []))
+            steps.append(step)
+            curve.append(value)
+        self._pending.clear()
+
+    def _file(self, name: str) -> Path:
+        assert self._checkpoints is not None
+        return self._checkpoints / f"{name.replace('/', '--')}.pt"
+
+    def _save(self, name: str, state: dict[str, Stateful], step: int, finished: bool) -> None:
+        self._flush()
+        bundle = {
+            "step": step,
+            "finished": finished,
+            "state": {key: value.state_dict() for key, value in state.items()},
+            "generator": self.generator.get_state(),
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
+            "curves": {key: [list(steps), list(values)] for key, (steps, values) in self._curves.items()},
+            "macs": self._macs[name],
+            "artefacts": self.artefacts,
+        }
+        path = self._file(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        torch.save(bundle, temporary)
+        temporary.replace(path)
+        self._saved_at = time.monotonic()
+
+    def _restore(self, name: str, state: dict[str, Stateful]) -> tuple[int, bool]:
+        """The number of steps done, and whether the phase is at its end."""
+        if self._checkpoints is None or not self._file(name).exists():
+            return 0, False
+        bundle = torch.load(self._file(name), map_location=self.device, weights_only=True)
+        self.resumed = True
+        for key, value in state.items():
+            value.load_state_dict(bundle["state"][key])
+        self.generator.set_state(bundle["generator"].cpu())
+        torch.set_rng_state(bundle["torch"].cpu())
+        if bundle["cuda"]:
+            torch.cuda.set_rng_state_all([rng.cpu() for rng in bundle["cuda"]])
+        self._curves = {key: (list(steps), list(values)) for key, (steps, values) in bundle["curves"].items()}
+        self._macs[name] = bundle["macs"]
+        self.artefacts = bundle["artefacts"]
+        return bundle["step"], bundle["finished"]

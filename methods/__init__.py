@@ -1,0 +1,1 @@
+"""One folder a task, one module or package a method."""

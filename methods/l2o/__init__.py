@@ -1,0 +1,1 @@
+"""Optimisers: classic iterations, and networks that unroll them."""

@@ -1,0 +1,55 @@
+"""The oracle: supervised learning from the true labels of all unlabelled images.
+
+What a PU method could reach at best with this network and loss. It is no PU method: it reads `oracle_labels`.
+
+n images of a batch
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bench import Count, NonNegative, Positive, Presets, Run, method
+from bench.training import Batches, descend
+from methods.pu._risks import sigmoid_loss, validation_risk
+from tasks.pu import PUProblem
+
+
+def pn_risk(scores: Float[Tensor, " n"], labels: Float[Tensor, " n"]) -> Float[Tensor, ""]:
+    """The mean loss against labels of +1 or -1: pi R_p+ + (1 - pi) R_n-, where pi is the positives' share of them."""
+    return sigmoid_loss(labels * scores).mean()
+
+
+@method("pu")
+@dataclass(frozen=True)
+class PN:
+    """Learns from true labels, positive and negative: the oracle, which no PU method is expected to beat."""
+
+    epochs: Count = 200
+    """Passes over the unlabelled images."""
+    batch: Count = 256
+    lr: Positive = 5e-4
+    """Adam's step size."""
+    weight_decay: NonNegative = 5e-3
+
+    presets: ClassVar[Presets] = {"smoke": {"epochs": 3}, "small": {"epochs": 30}, "gpu": {"epochs": 40}}
+
+    def fit(self, problem: PUProblem, run: Run) -> nn.Module:
+        net = problem.build_network().to(run.device)
+        optimizer = torch.optim.Adam(net.parameters(), self.lr, weight_decay=self.weight_decay)
+        labelled = (problem.unlabelled.to(run.device), problem.oracle_labels.to(run.device))
+        batches = Batches(labelled, self.batch, run)
+        epoch = -(-len(problem.unlabelled) // self.batch)  # steps
+
+        state = {"net": net, "optimizer": optimizer, "batches": batches}
+        for step in run.steps(self.epochs * epoch, state):
+            images, labels = next(batches)
+            risk = pn_risk(net(images), labels)
+            descend(optimizer, risk)
+            run.log(step, risk=risk)
+            if (step + 1) % epoch == 0:
+                run.log(step, validation_risk=validation_risk(net, problem))
+        return net

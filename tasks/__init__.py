@@ -1,0 +1,1 @@
+"""One folder a task: its protocol, metrics, data sets and workload."""

@@ -1,0 +1,1 @@
+"""A plug-in as small as one can be: a task, honest methods, and one method for each way to fail."""

@@ -1,0 +1,25 @@
+"""Eats memory without end."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from allwin_toy.task import Guess, ToyProblem
+from bench import Presets, Run, method
+
+
+@method("toy")
+@dataclass(frozen=True)
+class Swells:
+    """Eats memory without end."""
+
+    presets: ClassVar[Presets] = {}
+
+    def fit(self, problem: ToyProblem, run: Run) -> Guess:
+        import time
+
+        import torch
+
+        eaten = []
+        while True:
+            eaten.append(torch.ones(16, 2**20))
+            time.sleep(0.01)
