@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,13 +129,7 @@ def _grid(words: dict[str, Any]) -> Grid | None:
             raise UserError("a filter needs a suite or a task to choose from; name one first")
         return None
     chosen = tuple(_with_leaders(methods, name, store)) + tuple(_by_path(paths, methods))
-    return Grid(name, _with_methods(choice, chosen), paths, store)
-
-
-def _with_methods(choice: Any, methods: tuple[str, ...]) -> Any:
-    from dataclasses import replace
-
-    return replace(choice, methods=methods)
+    return Grid(name, replace(choice, methods=chosen), paths, store)
 
 
 def _by_path(paths: tuple[Path, ...], methods: tuple[str, ...]) -> list[str]:
@@ -147,9 +141,9 @@ def _by_path(paths: tuple[Path, ...], methods: tuple[str, ...]) -> list[str]:
 def _with_leaders(methods: tuple[str, ...], task: str, store: Path) -> list[str]:
     if LEADERS not in methods:
         return list(methods)
+    from allwin.boards import leaders
     from bench.registry import load
     from bench.store import Store
-    from reports.leaderboard import leaders
 
     found = leaders(list(Store.open(store).records()), task if task in load().tasks else None)
     if not found:

@@ -1,5 +1,6 @@
 """Options that several verbs take, written once."""
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -54,11 +55,19 @@ methods_by_path_option = click.option(
 STORE = Path("runs")
 """Where records live unless said otherwise: below the folder one works in, outside version control."""
 
+STORE_ENVIRONMENT = "ALLWIN_STORE"
+
+
+def store_path() -> Path:
+    """Where records live for a verb that takes no `--store`."""
+    return Path(os.environ.get(STORE_ENVIRONMENT) or STORE)
+
+
 store_option = click.option(
     "--store",
     default=STORE,
     show_default=True,
-    envvar="ALLWIN_STORE",
+    envvar=STORE_ENVIRONMENT,
     show_envvar=True,
     metavar="DIR",
     type=click.Path(path_type=Path),

@@ -50,6 +50,8 @@ class FileState:
 
 def check(card: DatasetCard, base: Path, checksums: bool = False) -> list[FileState]:
     """Each file of the layout, and whether it is as the card says; checksums are read only when asked for."""
+    if not (base / card.folder).is_dir():
+        return [FileState(".", "missing")]
     states = []
     for file in card.files:
         path = base / card.folder / file.path

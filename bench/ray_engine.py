@@ -202,11 +202,14 @@ class RayEngine:
         return None
 
     def _obituary(self, slot: Slot, error: RayError) -> Failure:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        cause = "oom" if isinstance(error, ray.exceptions.OutOfMemoryError) else "crash"
-        reason = next((line for line in lines if "exit" in line.lower()), lines[0] if lines else "")
-        message = f"the worker's process went away: {provenance.without_paths(reason)}"
-        return Failure(cause=cause, message=message[:500], stage="profile" if slot.profiling else "fit")
+        stage: Any = "profile" if slot.profiling else "fit"
+        if isinstance(error, ray.exceptions.OutOfMemoryError):
+            return Failure(cause="oom", message="Ray killed the worker: the machine ran out of memory", stage=stage)
+        if isinstance(error, ray.exceptions.RayActorError):
+            message = "the worker's process went away: it exited, crashed, or was killed from outside"
+            return Failure(cause="crash", message=message, stage=stage)
+        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        return Failure(cause="crash", message=provenance.without_paths(first)[:500], stage=stage)
 
     def _kill(self, slots: list[Slot], slot: Slot, failure: Failure, progress: Progress) -> Iterator[Record]:
         """Ends a worker and puts a fresh one in its place; trials that only waited there for a profile run again."""

@@ -25,7 +25,8 @@ MEANINGS: dict[Mark, str] = {
 LEVEL_MARK = "≈"
 """Beside the rank of a row that the test cannot tell from the best."""
 
-Standing = Literal["best", "not distinguishable", "behind", "untested"]
+Standing = Literal["best", "not distinguishable", "ahead", "behind", "untested"]
+"""How a row stands to the best one, which is the first of those with the most seeds; `ahead`: one with fewer seeds."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ class Row:
     """Seeds that other rows of the board have."""
     causes: Mapping[str, int]
     """How often each cause of failing or skipping was met."""
-    keys: tuple[str, ...]
-    """Of the records that gave a result, in the order of `seeds`."""
+    keys: Mapping[int, str]
+    """Seed -> key of its record, whatever its status."""
     rank: int | None = None
     """By the mean of the first metric; equal means share a rank. None: no result."""
     standing: Standing | None = None

@@ -161,7 +161,7 @@ def _row(
         skipped=tuple(trials.seeds[position] for position in trials.having("skipped", positions)),
         not_run=tuple(seed for seed in seeds if seed not in tried),
         causes=dict(Counter(trials.causes[position] for position in positions if trials.causes[position])),
-        keys=tuple(trials.keys[position] for position in ok),
+        keys={trials.seeds[position]: trials.keys[position] for position in positions},
     )
 
 
@@ -224,7 +224,12 @@ def _notes(trials: _Trials, positions: list[int], records: Mapping[str, Record],
     sources = {records[trials.keys[position]].parts.get("task source", "") for position in positions}
     if len(sources) > 1:
         yield f"The trials used {len(sources)} versions of the task's code: run again what is older before comparing."
+    expected = len({trials.seeds[position] for position in positions})
     for run in trials.rows(positions):
+        ok = len(trials.having("ok", run))
+        if 0 < ok < expected:
+            method = records[trials.keys[run[0]]].spec.method
+            yield f"{method}: means over {ok} of {expected} seeds, not over the same seeds as the other rows."
         versions = {records[trials.keys[position]].parts.get("method source", "") for position in run}
         if len(versions) > 1:
             yield f"The trials of {records[trials.keys[run[0]]].spec.method} used {len(versions)} versions of its code."

@@ -26,7 +26,7 @@ def ranked(rows: Sequence[Row], values: Sequence[Mapping[int, float]], ranking: 
 
     order = sorted(range(len(rows)), key=place)
     placed = [index for index in order if mean(rows[index]) is not None]
-    judged = dict(zip(placed, _against_best([rows[i] for i in placed], [values[i] for i in placed]), strict=True))
+    judged = dict(zip(placed, _against_best([rows[i] for i in placed], [values[i] for i in placed], sign), strict=True))
     for position, index in enumerate(placed):
         before = judged[placed[position - 1]] if position else None
         tied = before is not None and mean(before) == mean(rows[index])
@@ -37,27 +37,33 @@ def ranked(rows: Sequence[Row], values: Sequence[Mapping[int, float]], ranking: 
     return ordered
 
 
-def _against_best(rows: Sequence[Row], values: Sequence[Mapping[int, float]]) -> list[Row]:
-    """The first row is the best; the others get their difference from it, and a p where five pairs allow one."""
+def _against_best(rows: Sequence[Row], values: Sequence[Mapping[int, float]], sign: float) -> list[Row]:
+    """Each row's difference from the best one, and a corrected p where five pairs allow one.
+
+    The best is the first of those with the most seeds: a lucky row of one seed would leave nothing to pair with.
+    """
     if not rows:
         return []
-    best = values[0]
-    differences: list[Difference | None] = [None]
-    for other in values[1:]:
-        seeds = sorted(best.keys() & other.keys())
-        differences.append(paired_difference([other[s] for s in seeds], [best[s] for s in seeds]) if seeds else None)
-    ps = {i: difference.p for i, difference in enumerate(differences) if difference and difference.p is not None}
+    best = max(range(len(rows)), key=lambda index: (len(values[index]), -index))
+    differences: dict[int, Difference] = {}
+    for index, other in enumerate(values):
+        seeds = sorted(values[best].keys() & other.keys())
+        if index != best and seeds:
+            differences[index] = paired_difference([other[s] for s in seeds], [values[best][s] for s in seeds])
+    ps = {index: difference.p for index, difference in differences.items() if difference.p is not None}
     corrected = dict(zip(ps, holm(list(ps.values())), strict=True))
     judged = []
-    for index, (row, difference) in enumerate(zip(rows, differences, strict=True)):
+    for index, row in enumerate(rows):
         standing: Standing
-        if index == 0:
+        if index == best:
             standing = "best" if corrected else "untested"
         elif index not in corrected:
             standing = "untested"
+        elif corrected[index] >= ALPHA:
+            standing = "not distinguishable"
         else:
-            standing = "behind" if corrected[index] < ALPHA else "not distinguishable"
-        judged.append(replace(row, standing=standing, difference=difference, p=corrected.get(index)))
+            standing = "behind" if sign * differences[index].mean > 0 else "ahead"
+        judged.append(replace(row, standing=standing, difference=differences.get(index), p=corrected.get(index)))
     return judged
 
 
@@ -88,7 +94,7 @@ def rule(rows: Sequence[Row], ranking: Quantity | None) -> str:
     else:
         sentences.append("One seed each: there is no interval, and the order may be chance.")
     tested = [row for row in placed if row.p is not None]
-    untested = [row for row in placed[1:] if row.p is None]
+    untested = [row for row in placed if row.difference and row.p is None]
     if tested:
         comparisons = f"{len(tested)} comparison{'s' if len(tested) > 1 else ''}"
         sentences.append(

@@ -90,9 +90,8 @@ def _limits(
 
 def _conclude(suite: Any, cells: list[Any], store: Any, progress: Any, as_json: bool) -> int:
     """Prints what stands now for every cell asked for. Failures of earlier runs count: the grid is not whole."""
+    from allwin.boards import boards_of, print_boards
     from allwin.output import print_json, print_line
-    from reports.leaderboard import leaderboard
-    from reports.terminal import print_boards
 
     wanted = {cell.key for cell in cells}
     records = [record for record in store.records() if record.key in wanted]
@@ -124,7 +123,7 @@ def _conclude(suite: Any, cells: list[Any], store: Any, progress: Any, as_json: 
             }
         )
     else:
-        print_boards(leaderboard(records))
+        print_boards(boards_of(records))
         print_line(
             f"{len(cells)} cells: {good} ok ({progress.reused} reused), {failed} failed, {statuses.count('skipped')} skipped"
             f" -> {store.path}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class Candidate:
 def find(name: str, known: Registry) -> Callable[[], dict[str, Any]]:
     """What describes the one thing of this name; `UserError` if there is none, or more than one."""
     if name.endswith((".yaml", ".yml")):
-        return lambda: describe_suite(name)
+        return partial(describe_suite, name)
     candidates = list(_candidates(known))
     found = [item for item in candidates if item.label == name]
     # A short name will do where it is the only one.
@@ -68,20 +69,20 @@ def find(name: str, known: Registry) -> Callable[[], dict[str, Any]]:
 
 
 def _candidates(known: Registry) -> list[Candidate]:
-    found = [
-        Candidate(entry.kind, entry.title, lambda entry=entry: _describe_entry(entry)) for entry in known.entries()
+    found = [Candidate(entry.kind, entry.title, partial(_describe_entry, entry)) for entry in known.entries()]
+    found += [
+        Candidate("data set", f"{task.name}/{card.name}", partial(_describe_card, task, card))
+        for task in known.tasks.values()
+        for card in task.cards
     ]
-    for task in known.tasks.values():
-        for card in task.cards:
-            label = f"{task.name}/{card.name}"
-            found.append(Candidate("data set", label, lambda task=task, card=card: _describe_card(task, card)))
-    for name, path in suite.suite_names().items():
-        found.append(Candidate("suite", f"{name}.yaml", lambda path=path: describe_suite(path)))
+    found += [
+        Candidate("suite", f"{name}.yaml", partial(describe_suite, path)) for name, path in suite.suite_names().items()
+    ]
     return found
 
 
 def _describe_entry(entry: Entry) -> dict[str, Any]:
-    document = {
+    document: dict[str, Any] = {
         "kind": entry.kind,
         "name": entry.title,
         "summary": entry.summary,

@@ -32,7 +32,8 @@ def imports(subject: Subject) -> str:
     needs=("imports",),
 )
 def source(subject: Subject) -> str:
-    entry, cls = subject.entry, subject.entry.import_class()
+    entry = subject.entry
+    cls: Any = entry.import_class()
     settings = [setting for setting in entry.settings if setting.name != WRAPPED]
     fields = {item.name: item.default for item in dataclasses.fields(cls) if item.name != WRAPPED}
     _same("fields", [setting.name for setting in settings], list(fields))
@@ -142,13 +143,17 @@ def outside(kind: Any) -> Iterator[Any]:
     yield {"no": "value"}
     if typing.get_origin(kind) is tuple:
         yield from ([value] for value in outside(typing.get_args(kind)[0]))
-    for bound in getattr(kind, "__metadata__", ()):
-        match bound:
-            case Gt():
-                yield bound.gt
-            case Ge():
-                yield bound.ge - 1
-            case Lt():
-                yield bound.lt
-            case Le():
-                yield bound.le + 1
+    if typing.get_origin(kind) is typing.Annotated:
+        yield from (_past(bound) for bound in typing.get_args(kind)[1:])
+
+
+def _past(bound: Any) -> Any:
+    """The nearest value that a bound excludes, or one beyond it."""
+    match bound:
+        case Gt(gt=limit) | Lt(lt=limit):
+            return limit
+        case Ge(ge=limit):
+            return limit - 1  # type: ignore[operator]
+        case Le(le=limit):
+            return limit + 1  # type: ignore[operator]
+    raise AssertionError(f"bench.settings has a bound that this does not know: {bound}")

@@ -4,6 +4,7 @@ import math
 import random
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,22 +24,35 @@ KILLS = 4
     "the same seed gives the same problem",
     cause="a draw without a generator, or data in an order that changes",
     needs=("constructs",),
-    kinds=("task",),
 )
 def same_problem(subject: Subject) -> str:
-    subject.__dict__["dataset"] = subject.datasets[0]
-    once, again = (list(tensors(subject.load(SEEDS[0]))) for _ in range(2))
+    once, again = (_parts(*subject.load(SEEDS[0])) for _ in range(2))
     differing = [name for (name, left), (_, right) in zip(once, again, strict=True) if not equal(left, right)]
     if differing:
         raise Broken(f"loaded twice with seed {SEEDS[0]}, {', '.join(differing)} differ")
     return f"{subject.dataset}: {len(once)} tensors, equal to the bit when loaded twice"
 
 
+def _parts(problem: Any, held_out: Any) -> list[tuple[str, Any]]:
+    return [*tensors(problem, "problem"), *tensors(held_out, "held_out")]
+
+
+@rule(
+    "loads",
+    "the task's default data set loads",
+    cause="the task, not the method: `allwin check TASK`",
+    needs=("presets",),
+)
+def loads(subject: Subject) -> str:
+    problem, _ = subject.loaded(SEEDS[0])
+    return f"{subject.dataset}: a {type(problem).__name__}"
+
+
 @rule(
     "no-network",
     "fit reaches for no network",
     cause="a download: a data set or weights must be there before fit",
-    needs=("presets",),
+    needs=("loads",),
 )
 def no_network(subject: Subject) -> str:
     seen = _seen(subject)
@@ -51,7 +65,7 @@ def no_network(subject: Subject) -> str:
     "fits",
     "it fits the task's default data set at smoke budget",
     cause="see the traceback of `allwin run` with `--engine inline`",
-    needs=("no-network", "presets"),
+    needs=("no-network",),
 )
 def fits(subject: Subject) -> str:
     error = subject.first.error
@@ -64,7 +78,7 @@ def fits(subject: Subject) -> str:
     "writes",
     "fit writes nothing outside its folder, and stays where it is",
     cause="keep what must last in `state` or `run.artefact`",
-    needs=("presets",),
+    needs=("loads",),
 )
 def writes(subject: Subject) -> str:
     seen = _seen(subject)
@@ -110,7 +124,7 @@ def global_flags(subject: Subject) -> str:
 def problem_untouched(subject: Subject) -> str:
     if subject.first.touched:
         raise Broken(f"changed: {', '.join(subject.first.touched)}")
-    return f"{sum(1 for _ in tensors(subject.loaded[SEEDS[0]][0]))} tensors are as before"
+    return f"{sum(1 for _ in tensors(subject.loaded(SEEDS[0])[0]))} tensors are as before"
 
 
 def _seen(subject: Subject) -> Observation:
@@ -131,7 +145,7 @@ def protocol(subject: Subject) -> str:
     if subject.first.solution is None:
         raise Broken("fit returned None", "a missing `return` at the end of fit")
     with clean_slate(0, 1):
-        subject.task.check(subject.first.solution, subject.loaded[SEEDS[0]][0])
+        subject.task.check(subject.first.solution, subject.loaded(SEEDS[0])[0])
     return f"{type(subject.first.solution).__name__} passes {subject.entry.task}'s check"
 
 
@@ -161,7 +175,7 @@ def metrics(subject: Subject) -> str:
     needs=("protocol",),
 )
 def workload(subject: Subject) -> str:
-    solution, problem = subject.first.solution, subject.loaded[SEEDS[0]][0]
+    solution, problem = subject.first.solution, subject.loaded(SEEDS[0])[0]
     with clean_slate(0, 1), torch.no_grad(), evaluation_mode(solution):
         load = subject.task.workload(solution, problem)
         if not isinstance(load, Workload) or load.items < 1:
@@ -206,8 +220,10 @@ def resumes(subject: Subject) -> str:
     steps = subject.first.steps
     if not steps:
         raise NotApplicable("fit makes no step under run.steps, so there is nothing to resume")
-    chosen = random.Random(subject.entry.title).sample(range(len(steps)), min(KILLS - 2, len(steps)))
-    kills = sorted({0, *chosen, len(steps) - 1})
+    last = len(steps) - 1
+    between = range(1, last)
+    chosen = random.Random(subject.entry.title).sample(between, min(KILLS - 2, len(between)))
+    kills = sorted({0, *chosen, last})
     with tempfile.TemporaryDirectory(prefix="allwin-") as folder:
         checkpoints = Path(folder)
         for kill in kills:

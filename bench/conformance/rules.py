@@ -53,7 +53,7 @@ class Rule:
             return Outcome(self.name, self.meaning, "skip", str(reason))
         except Broken as fault:
             return Outcome(self.name, self.meaning, "fail", str(fault), fault.cause or self.cause)
-        except Exception as error:  # the code under check may raise anything
+        except (Exception, SystemExit) as error:  # the code under check may do anything
             return Outcome(self.name, self.meaning, "fail", told(error), self.cause)
 
 

@@ -10,7 +10,6 @@ import torch
 
 from bench import data
 from bench.conformance.watch import Observation, copied, equal, observed, tensors
-from bench.contracts import Evaluation
 from bench.errors import Unsupported, UserError
 from bench.registry import WRAPPED, Entry, Registry
 from bench.run import Run
@@ -42,11 +41,11 @@ class Attempt:
 
 
 class Killed(BaseException):
-    """Stands for a `kill -9` after a step. No `Exception`, so that a method cannot swallow it."""
+    """Stands for a `kill -9` after a step. No `Exception`, so that no method takes it for its own."""
 
 
 class Subject:
-    """A task or a method under check, with its fits, each made once and only when a rule asks."""
+    """A task or a method under check, with its first fit, which is made once and only when a rule asks."""
 
     def __init__(self, registry: Registry, entry: Entry, *, dataset: str = "", inner: str = "") -> None:
         self.registry = registry
@@ -54,23 +53,26 @@ class Subject:
         self.inner = inner
         self.task_entry = registry.task(entry.task)
         named = [self.task_entry.card(dataset)] if dataset else self.task_entry.cards
-        self.datasets = [card.name for card in named if data.here(card)]
-        if not self.datasets:
+        self._datasets = [card.name for card in named if data.here(card)]
+        if not self._datasets:
             raise UserError(f"{entry.title}: no data set of {entry.task} is here; `allwin data` shows what is missing")
+        self.dataset = self._datasets[0]
+        """The task's default; where the method does not support it, the next one that it does."""
+        self._loaded: dict[tuple[str, int], tuple[Any, Any]] = {}
 
     def build(self, budget: str) -> Any:
         """An instance with the parameters of a budget."""
         parameters: dict[str, Any] = {}
-        chain = (
-            entries_of(self.registry, self.entry.task, self.reference) if self.entry.kind == "method" else [self.entry]
-        )
-        for entry in reversed(chain):
+        for entry in reversed(self._chain()):
             parameters = resolve(entry, budget, {}) | ({WRAPPED: parameters} if entry.wraps else {})
         return construct(self.registry, self.entry, parameters, self.inner)
 
-    @property
-    def reference(self) -> str:
-        return f"{self.entry.name}({self.inner})" if self.inner else self.entry.name
+    def _chain(self) -> list[Entry]:
+        """The entry, and what it wraps."""
+        if self.entry.kind == "task":
+            return [self.entry]
+        reference = f"{self.entry.name}({self.inner})" if self.inner else self.entry.name
+        return entries_of(self.registry, self.entry.task, reference)
 
     @functools.cached_property
     def task(self) -> Any:
@@ -81,28 +83,21 @@ class Subject:
         with clean_slate(derive_seed("load", seed), 1):
             return self.task.load(self.dataset, BUDGET, seed)
 
-    @functools.cached_property
-    def loaded(self) -> dict[int, tuple[Any, Any]]:
-        return {seed: self.load(seed) for seed in SEEDS}
+    def loaded(self, seed: int) -> tuple[Any, Any]:
+        """The problem and its held-out part, drawn once."""
+        if (self.dataset, seed) not in self._loaded:
+            self._loaded[self.dataset, seed] = self.load(seed)
+        return self._loaded[self.dataset, seed]
 
     @functools.cached_property
-    def dataset(self) -> str:
-        """The task's default data set; where the method does not support it, the next one that it does."""
-        return self._first[0]
-
-    @property
     def first(self) -> Attempt:
-        return self._first[1]
-
-    @functools.cached_property
-    def _first(self) -> tuple[str, Attempt]:
-        for dataset in self.datasets:
-            self.__dict__["dataset"] = dataset
-            self.__dict__.pop("loaded", None)
+        """The fit that most rules look at."""
+        for dataset in self._datasets:
+            self.dataset = dataset
             attempt = self.fit(SEEDS[0])
             if not isinstance(attempt.error, Unsupported):
                 break
-        return dataset, attempt
+        return attempt
 
     def fit(self, seed: int, checkpoints: Path | None = None, kill_at: tuple[str, int] | None = None) -> Attempt:
         """One fit at smoke budget; killed after the step `kill_at`, if it gets there."""
@@ -113,9 +108,9 @@ class Subject:
             if (phase, done) == kill_at:
                 raise Killed
 
-        problem, _ = self.loaded[seed]
+        problem, _ = self.loaded(seed)
         before = [(name, value, copied(value)) for name, value in tensors(problem)]
-        # The seed is this module's own: a method that seeds torch with a number that it knows is found out by it.
+        # A seed of this module's own: a method that seeds torch with a number it knows is found out by it.
         with clean_slate(derive_seed("conformance", seed), 1):
             method = self.build(BUDGET)
             run = Run(
@@ -130,20 +125,23 @@ class Subject:
             with observed(*([checkpoints] if checkpoints else [])) as attempt.seen:
                 try:
                     attempt.solution = method.fit(problem, run)
-                    run.curves()  # what was logged last is looked at only here
-                except (Exception, Killed) as error:
+                    # What was logged last is looked at only here.
+                    run.curves()
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
                     attempt.error = error
             attempt.seconds = time.perf_counter() - started
         attempt.touched = [name for name, value, copy in before if not equal(value, copy)]
         return attempt
 
-    def evaluate(self, solution: Any, seed: int) -> Evaluation:
+    def measured(self, solution: Any, seed: int) -> dict[str, float]:
+        """The metrics of a solution on the held-out part of its problem."""
         with clean_slate(derive_seed("evaluate", seed), 1), torch.no_grad(), evaluation_mode(solution):
-            return self.task.evaluate(solution, self.loaded[seed][1])
+            evaluation = self.task.evaluate(solution, self.loaded(seed)[1])
+        return {name: float(value) for name, value in evaluation.metrics.items()}
 
     @functools.cached_property
     def metrics(self) -> dict[str, float]:
+        """Those of the first fit."""
         return self.measured(self.first.solution, SEEDS[0])
-
-    def measured(self, solution: Any, seed: int) -> dict[str, float]:
-        return {name: float(value) for name, value in self.evaluate(solution, seed).metrics.items()}

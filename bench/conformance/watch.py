@@ -50,6 +50,9 @@ class Observation:
         return "__pycache__" in place.parts or any(place.is_relative_to(folder) for folder in allowed)
 
 
+TORCHS_OWN = ("TORCH", "TRITON_")
+"""Environment variables that torch sets for its compiler when the first optimiser is made."""
+
 _observing: list[Observation] = []
 
 
@@ -107,7 +110,9 @@ def observed(*folders: Path) -> Iterator[Observation]:
             seen.flags = [f"{name}: {flags[name]} -> {now}" for name, now in _flags().items() if now != flags[name]]
             # Names only: a value may be a secret.
             changed = {name for name, _ in environment.items() ^ os.environ.items()}
-            seen.flags += [f"environment variable {name}" for name in sorted(changed)]
+            seen.flags += [
+                f"environment variable {name}" for name in sorted(changed) if not name.startswith(TORCHS_OWN)
+            ]
             seen.random, seen.drew = _compare(generators, _generators())
 
 
@@ -160,7 +165,7 @@ def _tensors(value: Any, name: str, met: set[int]) -> Iterator[tuple[str, torch.
     elif isinstance(value, (tuple, list)):
         for position, item in enumerate(value):
             yield from _tensors(item, f"{name}[{position}]", met)
-    elif hasattr(value, "__dict__") and not callable(value) or isinstance(value, torch.nn.Module):
+    elif isinstance(value, torch.nn.Module) or (hasattr(value, "__dict__") and not callable(value)):
         for key, item in vars(value).items():
             yield from _tensors(item, f"{name}.{key}", met)
 

@@ -7,7 +7,7 @@ Reading = Mapping[str, int]
 """Domain (`gpu`, `package-0`, `dram-0`) -> a counter in its own unit."""
 
 
-class Unreadable(RuntimeError):
+class UnreadableError(RuntimeError):
     """An energy that cannot be told. The message is the reason, and the remedy where there is one."""
 
 
@@ -21,13 +21,13 @@ class Counter(Protocol):
     """It has to be read this often, lest it wrap unseen; infinite where it does not wrap."""
 
     def read(self) -> Reading:
-        """Raises `Unreadable`."""
+        """Raises `UnreadableError`."""
 
     def joules(self, before: Reading, after: Reading) -> dict[str, float]:
-        """Energy between two readings by domain; raises `Unreadable` for a counter that went backwards."""
+        """Energy between two readings by domain; raises `UnreadableError` for a counter that went backwards."""
 
     def state(self) -> dict[str, Any]:
         """Temperature, clocks and the like, as far as the hardware tells."""
 
     def check_alone(self) -> None:
-        """Raises `Unreadable` where others are seen to share what is counted."""
+        """Raises `UnreadableError` where others are seen to share what is counted."""

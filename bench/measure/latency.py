@@ -91,7 +91,7 @@ class Clock(Protocol):
     def sample(self, call: Call, calls: int) -> list[float]:
         """Milliseconds of each of so many calls."""
 
-    def host_detail(self, call: Call) -> tuple[dict[str, Any], list[str]]:
+    def host_detail(self, call: Call, /) -> tuple[dict[str, Any], list[str]]:
         """What the host's clock adds, and its flags."""
 
 
@@ -106,7 +106,7 @@ class HostClock:
             samples.append((time.perf_counter_ns() - started) / 1e6)
         return samples
 
-    def host_detail(self, call: Call) -> tuple[dict[str, Any], list[str]]:
+    def host_detail(self, _call: Call) -> tuple[dict[str, Any], list[str]]:
         return {}, []
 
 
@@ -174,7 +174,7 @@ def measure_latency(workload: Workload, device: torch.device, rules: LatencyRule
     throughput = len(samples) * workload.items / elapsed_s
     return {
         "latency_ms": Measurement(
-            value=statistics.median(samples), unit="ms", instrument=clock.instrument, detail=detail
+            value=float(np.median(samples)), unit="ms", instrument=clock.instrument, detail=detail
         ),
         "first_call_ms": Measurement(value=first_ms, unit="ms", instrument="perf_counter_ns"),
         "throughput_per_s": Measurement(
@@ -191,7 +191,7 @@ def warm_up(clock: Clock, call: Call, rules: LatencyRules) -> tuple[int, bool]:
     started = time.perf_counter()
     recent: deque[float] = deque(maxlen=2 * BLOCK)
     calls = calls_beyond = 0
-    while (elapsed_s := time.perf_counter() - started) < rules.warmup_limit_s and calls_beyond <= rules.settle_calls:
+    while (elapsed_s := time.perf_counter() - started) < rules.warmup_limit_s and calls_beyond < rules.settle_calls:
         if calls >= rules.warmup_calls and elapsed_s >= rules.warmup_s:
             if not rules.settle or (calls_beyond % BLOCK == 0 and settled(list(recent), rules.agreement)):
                 return calls, True
@@ -209,7 +209,7 @@ def settled(recent: Sequence[float], tolerance: float) -> bool:
     return abs(earlier - later) <= tolerance * min(earlier, later)
 
 
-def take_samples(clock: Clock, call: Call, rules: LatencyRules) -> tuple[Sequence[float], float]:
+def take_samples(clock: Clock, call: Call, rules: LatencyRules) -> tuple[np.ndarray, float]:
     """Milliseconds of each call, and the seconds that they took together."""
     samples = array("d")
     started = time.perf_counter()
@@ -219,9 +219,9 @@ def take_samples(clock: Clock, call: Call, rules: LatencyRules) -> tuple[Sequenc
             break
         samples.extend(clock.sample(call, block))
         elapsed_s = time.perf_counter() - started
-        # About a tenth of a second of calls at a time: few waits, and the limits are kept.
-        block = max(1, min(int(0.1 * len(samples) / elapsed_s), rules.enough_samples - len(samples)))
-    return samples, elapsed_s
+        # About 20 ms of calls at a time: few waits, and the limits are kept.
+        block = max(1, min(int(0.02 * len(samples) / elapsed_s), rules.enough_samples - len(samples)))
+    return np.asarray(samples), elapsed_s
 
 
 def publishable(percent: int, samples: int) -> bool:
@@ -229,7 +229,7 @@ def publishable(percent: int, samples: int) -> bool:
     return samples * min(percent, 100 - percent) >= 10 * 100
 
 
-def summary(samples: Sequence[float]) -> dict[str, Any]:
+def summary(samples: np.ndarray) -> dict[str, Any]:
     """Spread of the samples in milliseconds: percentiles that have enough samples, and the samples themselves."""
     detail: dict[str, Any] = {"n": len(samples)}
     if len(samples) > 1:

@@ -1,6 +1,5 @@
 """Peak memory: the allocator's on a GPU, the resident set of this process on a CPU."""
 
-import gc
 import re
 import sys
 from pathlib import Path
@@ -23,18 +22,17 @@ class PeakMemory:
     """The peak inside a `with`, as `measurement` after the exit.
 
     On a CPU it is of the whole process, interpreter and libraries included. `above_baseline_bytes` is a lower bound of
-    what the work needed: memory that was freed before and kept for later use is taken again without a trace.
+    what the work needed: memory that was freed before and kept for later use is taken again without a trace. Garbage is
+    not collected first: with torch loaded that takes longer than many a fit.
     """
 
     def __init__(self, device: torch.device, proc: Path = PROC) -> None:
-        self.measurement = not_measured(UNIT, "the work has not ended")
+        self.measurement = not_measured(UNIT, "the work did not end")
         self._device = device
         self._proc = proc
         self._baseline_bytes: int | None = None
 
     def __enter__(self) -> Self:
-        # What is garbage by now is not what the work needs.
-        gc.collect()
         if self._device.type == "cuda":
             synchronise(self._device)
             torch.cuda.reset_peak_memory_stats(self._device)

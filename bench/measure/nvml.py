@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from bench.measure.counters import Reading, Unreadable
+from bench.measure.counters import Reading, UnreadableError
 
 DOMAIN = "gpu"
 
@@ -16,15 +16,19 @@ class NvmlCounter:
     poll_s = float("inf")
 
     def __init__(self, nvml: Any, uuid: str) -> None:
-        """Raises `Unreadable` for a board that has no such counter, or one cut into MIG slices."""
+        """Raises `UnreadableError` for a board that has no such counter, or one cut into MIG slices."""
         self._nvml = nvml
         try:
             nvml.nvmlInit()
             self._board = nvml.nvmlDeviceGetHandleByUUID(uuid)
         except nvml.NVMLError as error:
-            raise Unreadable(f"NVML does not find {uuid}: {error}; is it a MIG slice, or the driver's library away?") from error
+            raise UnreadableError(
+                f"NVML does not find {uuid}: {error}; is it a MIG slice, or the driver's library away?"
+            ) from error
         if self._is_sliced():
-            raise Unreadable("the board is cut into MIG slices and its counter is the whole board's; switch MIG off")
+            raise UnreadableError(
+                "the board is cut into MIG slices and its counter is the whole board's; switch MIG off"
+            )
         self.read()
 
     def _is_sliced(self) -> bool:
@@ -38,14 +42,14 @@ class NvmlCounter:
         try:
             return {DOMAIN: self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._board)}
         except self._nvml.NVMLError_NotSupported as error:
-            raise Unreadable("the board has no total-energy counter; boards from Volta on have one") from error
+            raise UnreadableError("the board has no total-energy counter; boards from Volta on have one") from error
         except self._nvml.NVMLError as error:
-            raise Unreadable(f"the total-energy counter cannot be read: {error}") from error
+            raise UnreadableError(f"the total-energy counter cannot be read: {error}") from error
 
     def joules(self, before: Reading, after: Reading) -> dict[str, float]:
         millijoules = after[DOMAIN] - before[DOMAIN]
         if millijoules < 0:
-            raise Unreadable(f"the counter went backwards by {-millijoules} mJ; was the driver reloaded?")
+            raise UnreadableError(f"the counter went backwards by {-millijoules} mJ; was the driver reloaded?")
         return {DOMAIN: millijoules / 1000}
 
     def state(self) -> dict[str, Any]:
@@ -68,8 +72,10 @@ class NvmlCounter:
         try:
             pids = {process.pid for process in self._nvml.nvmlDeviceGetComputeRunningProcesses(self._board)}
         except self._nvml.NVMLError as error:
-            raise Unreadable(f"it cannot be told who else uses the board: {error}") from error
+            raise UnreadableError(f"it cannot be told who else uses the board: {error}") from error
         # Inside a container the pids are the host's, and our own is not among them under the number that we know.
         own = {os.getpid()} & pids or set(list(pids)[:1])
         if pids - own:
-            raise Unreadable(f"{len(pids - own)} other process(es) use the board, and the counter is the whole board's")
+            raise UnreadableError(
+                f"{len(pids - own)} other process(es) use the board, and the counter is the whole board's"
+            )

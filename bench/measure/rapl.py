@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.measure.counters import Reading, Unreadable
+from bench.measure.counters import Reading, UnreadableError
 
 POWERCAP = Path("/sys/class/powercap")
 DRAM = "dram"
@@ -25,9 +25,9 @@ class RaplCounter:
     poll_s = 20.0
 
     def __init__(self, root: Path = POWERCAP) -> None:
-        """Raises `Unreadable` where the system shows no zones, or does not let them be read."""
+        """Raises `UnreadableError` where the system shows no zones, or does not let them be read."""
         self._zones: dict[str, Zone] = {}
-        # Sub-zones are `intel-rapl:0:1`; `intel-rapl-mmio:0` would count the same socket again. AMD's carry Intel's name.
+        # `intel-rapl:0:1` is a part of socket 0; `intel-rapl-mmio:0` would count it twice. AMD's carry Intel's name.
         for folder in sorted(root.glob("intel-rapl:[0-9]*")):
             numbers = folder.name.split(":")[1:]
             name = _read(folder / "name")
@@ -36,7 +36,7 @@ class RaplCounter:
             elif len(numbers) == 2 and name == DRAM:
                 self._zones[f"{DRAM}-{numbers[0]}"] = _zone(folder)
         if not any(name.startswith("package") for name in self._zones):
-            raise Unreadable(
+            raise UnreadableError(
                 f"{root} has no RAPL package zone: virtual machines and most containers hide them; "
                 "measure on the bare machine"
             )
@@ -68,6 +68,8 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii").strip()
     except PermissionError as error:
-        raise Unreadable(f"no permission to read {path}; `sudo chmod a+r {path}` gives it until the next boot") from error
+        raise UnreadableError(
+            f"no permission to read {path}; `sudo chmod a+r {path}` gives it until the next boot"
+        ) from error
     except OSError as error:
-        raise Unreadable(f"{path} cannot be read: {error.strerror}") from error
+        raise UnreadableError(f"{path} cannot be read: {error.strerror}") from error

@@ -16,13 +16,11 @@ StepRule = Literal["spectral", "frobenius"]
 
 
 def step_size(dictionary: Float[Tensor, "m n"], rule: StepRule) -> float:
-    """1 / ||A||_2^2 (less a thousandth), or 1 / ||A||_F^2, which the figures of Open-L2O use and which is far shorter."""
+    """1 / ||A||_2^2, less a thousandth; or 1 / ||A||_F^2, far shorter, which the figures of Open-L2O use."""
     return 1 / (lipschitz(dictionary) if rule == "spectral" else dictionary.double().square().sum().item())
 
 
-def tune(
-    solver: Callable[[float], nn.Module], weights: Sequence[float], problem: SparseProblem, run: Run
-) -> nn.Module:
+def tune(solver: Callable[[float], nn.Module], weights: Sequence[float], problem: SparseProblem, run: Run) -> nn.Module:
     """The solver whose last iterate does best on the validation samples. Where the objective is scored, its own weight.
 
     Each candidate is a step of the phase `tune`, so that the search is measured as training.

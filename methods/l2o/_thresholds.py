@@ -11,7 +11,7 @@ def soft_threshold(z: Float[Tensor, "b n"], theta: Float[Tensor, ""]) -> Float[T
 
 
 def select_support(z: Float[Tensor, "b n"], theta: Float[Tensor, ""], percent: float) -> Float[Tensor, "b n"]:
-    """SS_{theta, percent}(z): of each instance, that part of the entries, largest first, passes unshrunk if above theta.
+    """SS_{theta, percent}(z): that part of an instance's entries, the largest, passes unshrunk where above theta.
 
     The number of entries is rounded; entries of equal magnitude pass together. Which ones pass has no gradient.
     """
@@ -22,3 +22,8 @@ def select_support(z: Float[Tensor, "b n"], theta: Float[Tensor, ""], percent: f
     magnitude = z.detach().abs()
     least = magnitude.topk(count, sorted=False).values.amin(dim=-1, keepdim=True)
     return torch.where((magnitude >= least) & (magnitude > theta), z, shrunk)
+
+
+def selection_percents(layers: int, rate: float, limit: float) -> list[float]:
+    """What each layer selects, in percent: min(rate k, limit) in layer k."""
+    return [min(rate * k, limit) for k in range(1, layers + 1)]

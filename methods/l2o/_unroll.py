@@ -1,14 +1,13 @@
 """Networks whose layers are iterations: how they are run to a depth, and how they are trained.
 
 Open-L2O trains layer by layer. Layer t has three stages, each with a new Adam: the new layer's variables alone, then
-all variables so far, then the same more slowly. End-to-end training takes the same three stages once, on the last layer.
+all variables so far, then the same more slowly. End-to-end training takes the three stages once, on the last layer.
 
 Differs from the authors' code: validation is by the loss that is trained on, not by the mean of dB; an improvement of
-any size counts, and a stage has a greatest length. Their factor 0.3 on the gradients of older layers does nothing, since
-Adam is invariant to it and a stage starts afresh; here `layer_decay` scales step sizes, and is 1.
+any size counts, and a stage has a greatest length. Their factor 0.3 on the gradients of older layers does nothing,
+since Adam is invariant to it and a stage starts afresh; here `layer_decay` scales step sizes, and is 1.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -124,9 +123,9 @@ def _train_stage(
     ]
     # Without `fused`, Adam takes twenty times as long on the CPU.
     optimizer = torch.optim.Adam(groups, fused=True)
-    validated = Memory(best=math.inf, waited=0)
+    validations = Memory(scores=[])
 
-    state: dict[str, Stateful] = {"net": net, "optimizer": optimizer, "draws": draws, "validated": validated}
+    state: dict[str, Stateful] = {"net": net, "optimizer": optimizer, "draws": draws, "validations": validations}
     for step in run.steps(stage.steps, state, name=stage.name):
         samples = next(draws)
         loss = problem.loss(output(net, stage.depth, samples.instances), samples)
@@ -136,9 +135,9 @@ def _train_stage(
         if (step + 1) % schedule.validate_every == 0:
             with torch.no_grad():
                 score = problem.loss(output(net, stage.depth, problem.validation.instances), problem.validation)
-            validated.waited = 0 if score < validated.best else validated.waited + 1
-            validated.best = min(validated.best, score.item())
-            if validated.waited == schedule.patience:
+            scores = validations.scores
+            scores.append(score.item())
+            if len(scores) - 1 - scores.index(min(scores)) >= schedule.patience:
                 run.stop()
 
 

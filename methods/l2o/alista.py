@@ -2,15 +2,15 @@
 
 Liu, Chen, Wang and Yin, ICLR 2019; as in Open-L2O (Chen et al., JMLR 2022), figures 5 and 6.
 
-    W = argmin ||W^T A||_F^2, with w_i^T a_i = 1 for each column                    `analytic_weight`
+    W = argmin ||W^T A||_F^2, with w_i^T a_i = 1 for each column                    `analytic_matrix`
     x_k = SS_{theta_k, q_k}( x_{k-1} + gamma_k W^T (b - A x_{k-1}) )                `AnalyticLayer`
-    q_k = min(selection_rate * k, selection_limit), in percent                      `ALISTANetwork`
+    q_k = min(selection_rate * k, selection_limit), in percent                      `selection_percents`
 
 Differs from the authors' code: W is solved for in closed form, where they take up to 1,000 projected gradient steps
 towards the same matrix. The selected number of entries is rounded. Departures of the training: see `_unroll`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -19,13 +19,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bench import Count, NonNegative, Positive, Presets, Run, UnitInterval, method
-from methods.l2o._thresholds import select_support
+from methods.l2o._thresholds import select_support, selection_percents
 from methods.l2o._unroll import take, train
 from tasks.l2o import SparseProblem
 from tasks.l2o.lasso import Instances, lipschitz
 
 
-def analytic_weight(dictionary: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
+def analytic_matrix(dictionary: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
     """w_i = G a_i / (a_i^T G a_i) with G = (A A^T)^{-1}: the least coherent with A, computed in float64."""
     columns = dictionary.double()
     whitened = torch.linalg.solve(columns @ columns.T, columns)
@@ -44,19 +44,18 @@ class AnalyticLayer(nn.Module):
 
 
 class ALISTANetwork(nn.Module):
-    def __init__(
-        self, dictionary: Float[Tensor, "m n"], layers: int, weight: float, rate: float, limit: float
-    ) -> None:
+    matrix: Tensor
+
+    def __init__(self, dictionary: Float[Tensor, "m n"], weight: float, percents: Sequence[float]) -> None:
         super().__init__()
-        self.register_buffer("weight", analytic_weight(dictionary))
+        self.register_buffer("matrix", analytic_matrix(dictionary))
         theta = dictionary.new_tensor(weight / lipschitz(dictionary))
-        percents = [min(rate * k, limit) for k in range(1, layers + 1)]
         self.layers = nn.ModuleList(AnalyticLayer(theta, percent) for percent in percents)
 
     def iterates(self, instances: Instances) -> Iterator[Float[Tensor, "b n"]]:
         x = instances.start
         for layer in self.layers:
-            x = layer(x, instances.residual(x) @ self.weight)
+            x = layer(x, instances.residual(x) @ self.matrix)
             yield x
 
     def forward(self, instances: Instances, steps: int) -> Float[Tensor, "k b n"]:
@@ -89,14 +88,13 @@ class ALISTA:
     """Validations without improvement that end a stage."""
 
     presets: ClassVar[Presets] = {
-        "smoke": {"layers": 4, "stage_steps": (10, 10, 10), "lrs": (2e-2, 5e-3, 1e-3)},
-        "small": {"stage_steps": (50, 100, 50), "lrs": (2e-2, 5e-3, 1e-3)},
+        "smoke": {"layers": 4, "stage_steps": (10, 10, 10), "lrs": (2e-2, 1e-2, 2e-3)},
+        "small": {"stage_steps": (30, 50, 30), "lrs": (2e-2, 1e-2, 2e-3)},
         "gpu": {"stage_steps": (400, 800, 200)},
     }
 
     def fit(self, problem: SparseProblem, run: Run) -> nn.Module:
-        net = ALISTANetwork(
-            problem.dictionary, self.layers, self.weight, self.selection_rate, self.selection_limit
-        ).to(run.device)
+        percents = selection_percents(self.layers, self.selection_rate, self.selection_limit)
+        net = ALISTANetwork(problem.dictionary, self.weight, percents).to(run.device)
         train(net, problem, run, self)
         return net

@@ -33,8 +33,10 @@ class Encoder(nn.Module):
         self.encoding = nn.Parameter(dictionary.T / scale)
         self.theta = nn.Parameter(dictionary.new_tensor(weight / scale))
 
-    def forward(self, measurements: Float[Tensor, "b m"]) -> Float[Tensor, "b n"]:
-        return measurements @ self.encoding.T
+    def forward(self, measurements: Float[Tensor, "b m"]) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n"]]:
+        """B b, and the first iterate."""
+        encoded = measurements @ self.encoding.T
+        return encoded, soft_threshold(encoded, self.theta)
 
 
 class Recurrence(nn.Module):
@@ -57,8 +59,7 @@ class LISTANetwork(nn.Module):
 
     def iterates(self, instances: Instances) -> Iterator[Float[Tensor, "b n"]]:
         encoder, *later = self.layers
-        encoded = encoder(instances.measurements)
-        x = soft_threshold(encoded, encoder.theta)
+        encoded, x = encoder(instances.measurements)
         yield x
         for layer in later:
             x = layer(x, encoded)
@@ -91,7 +92,7 @@ class LISTA:
 
     presets: ClassVar[Presets] = {
         "smoke": {"layers": 4, "stage_steps": (10, 10, 10)},
-        "small": {"stage_steps": (50, 100, 50)},
+        "small": {"stage_steps": (50, 100, 50), "lrs": (2e-3, 1e-3, 2e-4)},
         "gpu": {"stage_steps": (400, 800, 200)},
     }
 

@@ -26,11 +26,11 @@ class CoupledLayer(nn.Module):
     def __init__(self, dictionary: Float[Tensor, "m n"], weight: float) -> None:
         super().__init__()
         scale = lipschitz(dictionary)
-        self.weight = nn.Parameter(dictionary / scale)
+        self.matrix = nn.Parameter(dictionary / scale)
         self.theta = nn.Parameter(dictionary.new_tensor(weight / scale))
 
     def forward(self, x: Float[Tensor, "b n"], instances: Instances) -> Float[Tensor, "b n"]:
-        return soft_threshold(x + instances.residual(x) @ self.weight, self.theta)
+        return soft_threshold(x + instances.residual(x) @ self.matrix, self.theta)
 
 
 class LISTACPNetwork(nn.Module):
@@ -71,7 +71,7 @@ class LISTACP:
 
     presets: ClassVar[Presets] = {
         "smoke": {"layers": 4, "stage_steps": (10, 10, 10)},
-        "small": {"stage_steps": (50, 100, 50)},
+        "small": {"stage_steps": (50, 100, 50), "lrs": (2e-3, 1e-3, 2e-4)},
         "gpu": {"stage_steps": (400, 800, 200)},
     }
 

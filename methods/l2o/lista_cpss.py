@@ -3,14 +3,14 @@
 Chen, Liu, Wang and Yin, NeurIPS 2018; as in Open-L2O (Chen et al., JMLR 2022), figure 5.
 
     x_k = SS_{theta_k, q_k}( x_{k-1} + W_k^T (b - A x_{k-1}) )       `SelectingLayer`
-    q_k = min(selection_rate * k, selection_limit), in percent       `LISTACPSSNetwork`
+    q_k = min(selection_rate * k, selection_limit), in percent       `selection_percents`
 
 Differs from Open-L2O's code, as the first authors' code does: W_k starts at A / L, which is ISTA, not at A, whose
 iteration diverges and which only layer-wise training survives. The selected number of entries is rounded. Departures of
 the training: see `_unroll`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bench import Count, NonNegative, Positive, Presets, Run, UnitInterval, method
-from methods.l2o._thresholds import select_support
+from methods.l2o._thresholds import select_support, selection_percents
 from methods.l2o._unroll import take, train
 from tasks.l2o import SparseProblem
 from tasks.l2o.lasso import Instances, lipschitz
@@ -28,20 +28,17 @@ class SelectingLayer(nn.Module):
     def __init__(self, dictionary: Float[Tensor, "m n"], weight: float, percent: float) -> None:
         super().__init__()
         scale = lipschitz(dictionary)
-        self.weight = nn.Parameter(dictionary / scale)
+        self.matrix = nn.Parameter(dictionary / scale)
         self.theta = nn.Parameter(dictionary.new_tensor(weight / scale))
         self.percent = percent
 
     def forward(self, x: Float[Tensor, "b n"], instances: Instances) -> Float[Tensor, "b n"]:
-        return select_support(x + instances.residual(x) @ self.weight, self.theta, self.percent)
+        return select_support(x + instances.residual(x) @ self.matrix, self.theta, self.percent)
 
 
 class LISTACPSSNetwork(nn.Module):
-    def __init__(
-        self, dictionary: Float[Tensor, "m n"], layers: int, weight: float, rate: float, limit: float
-    ) -> None:
+    def __init__(self, dictionary: Float[Tensor, "m n"], weight: float, percents: Sequence[float]) -> None:
         super().__init__()
-        percents = [min(rate * k, limit) for k in range(1, layers + 1)]
         self.layers = nn.ModuleList(SelectingLayer(dictionary, weight, percent) for percent in percents)
 
     def iterates(self, instances: Instances) -> Iterator[Float[Tensor, "b n"]]:
@@ -81,13 +78,12 @@ class LISTACPSS:
 
     presets: ClassVar[Presets] = {
         "smoke": {"layers": 4, "stage_steps": (10, 10, 10)},
-        "small": {"stage_steps": (50, 100, 50)},
+        "small": {"stage_steps": (50, 100, 50), "lrs": (2e-3, 1e-3, 2e-4)},
         "gpu": {"stage_steps": (400, 800, 200)},
     }
 
     def fit(self, problem: SparseProblem, run: Run) -> nn.Module:
-        net = LISTACPSSNetwork(
-            problem.dictionary, self.layers, self.weight, self.selection_rate, self.selection_limit
-        ).to(run.device)
+        percents = selection_percents(self.layers, self.selection_rate, self.selection_limit)
+        net = LISTACPSSNetwork(problem.dictionary, self.weight, percents).to(run.device)
         train(net, problem, run, self)
         return net

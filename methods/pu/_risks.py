@@ -21,7 +21,7 @@ def pu_parts(
     """What is lost on positives, pi R_p+, and an estimate of what is lost on negatives, R_u- - pi R_p-.
 
     The unlabelled images, taken for negatives, lose R_u-; the share of it that is due to the positives among them is
-    pi R_p-. The sum of the two parts is an unbiased estimate of the risk (du Plessis, Niu and Sugiyama, ICML 2015).
+    pi R_p-. The sum of the two parts is an unbiased estimate of the risk (nnPU, Eq. 2).
     """
     on_positives = prior * sigmoid_loss(positive).mean()
     on_negatives = sigmoid_loss(-unlabelled).mean() - prior * sigmoid_loss(-positive).mean()

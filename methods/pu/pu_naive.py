@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bench import Count, NonNegative, Positive, Presets, Run, method
+from bench.run import Stateful
 from bench.training import Batches, descend
 from methods.pu._risks import sigmoid_loss, validation_risk
 from tasks.pu import PUProblem
@@ -51,7 +52,12 @@ class PUNaive:
         unlabelled = Batches(problem.unlabelled.to(run.device), self.batch_unlabelled, run)
         epoch = -(-len(problem.unlabelled) // self.batch_unlabelled)  # steps
 
-        state = {"net": net, "optimizer": optimizer, "positives": positives, "unlabelled": unlabelled}
+        state: dict[str, Stateful] = {
+            "net": net,
+            "optimizer": optimizer,
+            "positives": positives,
+            "unlabelled": unlabelled,
+        }
         for step in run.steps(self.epochs * epoch, state):
             # One forward pass: apart, each would be normalised by its own statistics, which tell the label.
             images = torch.cat([next(positives), next(unlabelled)])  # p + u, c, h, w

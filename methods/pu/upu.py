@@ -1,14 +1,14 @@
 """uPU: learning from positive and unlabelled data with an unbiased estimate of the risk.
 
-du Plessis, Niu and Sugiyama, ICML 2015; Kiryo, Niu, du Plessis and Sugiyama, NeurIPS 2017, Eq. 2.
+du Plessis, Niu and Sugiyama, NeurIPS 2014 and ICML 2015; Eq. 2 of Kiryo, Niu, du Plessis and Sugiyama, NeurIPS 2017.
 
     risk    the sum of the two results of `pu_parts`
 
 A network that is large enough drives the risk below zero, down to -pi, by calling labelled positives positive and
 everything else negative. That is what nnPU mends: compare `risk` with `validation_risk`.
 
-Differs from the authors' code: a deep network and Adam in place of a linear model in convex form, as in nnPU's
-comparison; settings and batches are those of `nnpu`, so that the two differ in the risk alone.
+Differs from these papers: a deep network, the sigmoid loss and Adam in place of a linear model and a convex loss, as in
+nnPU's comparison; settings and batches are those of `nnpu`, so that the two differ in the risk alone.
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from bench import Count, NonNegative, Positive, Presets, Run, method
+from bench.run import Stateful
 from bench.training import Batches, descend
 from methods.pu._risks import pu_parts, validation_risk
 from tasks.pu import PUProblem
@@ -50,7 +51,12 @@ class UPU:
         unlabelled = Batches(problem.unlabelled.to(run.device), self.batch_unlabelled, run)
         epoch = -(-len(problem.unlabelled) // self.batch_unlabelled)  # steps
 
-        state = {"net": net, "optimizer": optimizer, "positives": positives, "unlabelled": unlabelled}
+        state: dict[str, Stateful] = {
+            "net": net,
+            "optimizer": optimizer,
+            "positives": positives,
+            "unlabelled": unlabelled,
+        }
         for step in run.steps(self.epochs * epoch, state):
             # One forward pass: apart, each would be normalised by its own statistics, which tell the label.
             images = torch.cat([next(positives), next(unlabelled)])  # p + u, c, h, w

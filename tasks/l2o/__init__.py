@@ -10,8 +10,8 @@ in the LASSO family dictionary, measurements and residual.
     Lasso              `lasso-*`: lower the objective; error relative to its optimum (Eq. 19)
 
 Differs from the authors' benchmark: training instances are drawn without end, as the methods' first authors did, not
-51,200 times (12,800 for Lasso); 1,024 test instances for Lasso too, not 1,280; the Lasso objective that is trained on is
-the one that is reported, not one with half its quadratic term.
+51,200 times (12,800 for Lasso); 1,024 test instances for Lasso too, not 1,280; the Lasso objective that is trained on
+is the one that is reported, not one with half its quadratic term.
 
 Dimensions: b instances, m measurements, n unknowns, k iterations.
 """
@@ -103,7 +103,7 @@ class SparseProblem:
 
 
 class Draws:
-    """An endless iterator over fresh samples; batch k depends on the problem and (seed, k), so its state is one integer."""
+    """An endless iterator over fresh samples. Batch k depends on problem, seed and k: its state is one integer."""
 
     def __init__(self, problem: SparseProblem, size: int, run: Run) -> None:
         self._problem = problem
@@ -138,6 +138,7 @@ class HeldOut:
 def nmse_db(x: Float[Tensor, "b n"], signals: Float[Tensor, "b n"]) -> float:
     """10 log10 of one ratio over all instances, of squared error to squared signal; not below `NMSE_FLOOR_DB`."""
     ratio = (x - signals).double().square().sum() / signals.double().square().sum()
+    # In this order a NaN stays one.
     return max(10 * ratio.log10().item(), NMSE_FLOOR_DB)
 
 
@@ -185,7 +186,7 @@ class L2O:
     }
     cards: ClassVar[tuple[DatasetCard, ...]] = CARDS
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("nmse_db", "dB", better="low", low=-200.0, meaning="squared error over squared signal, of all instances"),
+        Metric("nmse_db", "dB", better="low", low=-200.0, meaning="squared error over squared signal of all instances"),
         Metric("mean_nmse_db", "dB", better="low", low=-150.0, meaning="mean of each instance's NMSE in dB"),
         # A hair below zero is possible, since the optimum is found to 1e-9.
         Metric("relative_loss", "", better="low", low=-1e-6, meaning="objective above its optimum, relative to it"),
@@ -218,7 +219,9 @@ class L2O:
         return problem, HeldOut(draw(self.test_instances, "test"), recipe.goal, self.steps)
 
     def check(self, solution: Any, problem: SparseProblem) -> None:
-        """Raises `ValueError` if iterates are missing or of a wrong shape. That they diverge is for `evaluate` to see."""
+        """Raises `ValueError` if iterates are missing or of a wrong shape. Whether they diverge, `evaluate` shows."""
+        if not isinstance(solution, nn.Module):
+            raise ValueError(f"l2o: a solution must be an nn.Module, got {type(solution).__name__}")
         samples = problem.draw(3, seed=0).to(_device_of(solution))
         with torch.no_grad():
             iterates = solution(samples.instances, problem.steps)

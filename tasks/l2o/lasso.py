@@ -60,9 +60,7 @@ def gaussian_dictionary(measurements: int, unknowns: int, seed: int) -> Float[Te
     return torch.randn(measurements, unknowns, generator=generator) / math.sqrt(measurements)
 
 
-def ill_conditioned_dictionary(
-    measurements: int, unknowns: int, condition: float, seed: int
-) -> Float[Tensor, "m n"]:
+def ill_conditioned_dictionary(measurements: int, unknowns: int, condition: float, seed: int) -> Float[Tensor, "m n"]:
     """A Gaussian dictionary whose singular values were set to a geometric series from `condition` down to 1.
 
     The columns are not yet of unit length, and scaling them changes the condition number.

@@ -9,7 +9,7 @@ b batch, c channels, h w pixels, p labelled positives, u unlabelled, vp vu those
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -167,15 +167,15 @@ class PU:
         positives = part[labels[part] > 0]
         if wanted >= len(positives):
             raise UserError(
-                f"pu: positives must leave some of the {len(positives)} positives of {dataset} unlabelled, "
-                f"got {wanted}; lower pu.positives"
+                f"pu: positives must be fewer than there are: a part of {dataset} has {len(positives)}, "
+                f"{wanted} were asked of it; set it with --set pu.positives=100"
             )
         labelled = positives[:wanted]
         if self.scenario == "two-sample":
             return labelled, part
         return labelled, part[~torch.isin(part, labelled)]
 
-    def check(self, solution: nn.Module, problem: PUProblem) -> None:
+    def check(self, solution: Any, problem: PUProblem) -> None:
         """Raises `ValueError` unless the solution gives each of a few images one finite score."""
         if not isinstance(solution, nn.Module):
             raise ValueError(f"pu: a solution must be an nn.Module, got {type(solution).__name__}")

@@ -1,0 +1,111 @@
+"""`allwin compare A B`: two methods, paired by seed, on every board that has both."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from allwin.options import complete, json_option, method_names, store_option
+
+
+@click.command()
+@click.argument("first", shell_complete=complete(method_names))
+@click.argument("second", shell_complete=complete(method_names))
+@click.option("--metric", default="", help="Else the one that ranks.")
+@store_option
+@json_option
+def command(first: str, second: str, metric: str, store: Path, as_json: bool) -> None:
+    """FIRST minus SECOND: mean difference over the seeds that both have, with its 95 % interval; p from five pairs on.
+
+    A method is named as on its board: `nnpu`, `pu/nnpu`, or with the parameters that tell variants apart.
+    """
+    from allwin.boards import boards_of, records_of
+    from allwin.output import print_json, print_table
+    from bench.store import Store
+
+    records = records_of(Store.open(store), None)
+    by_key = {record.key: record for record in records}
+    found = [
+        _compared(board, a, b, metric, by_key)
+        for board in boards_of(records)
+        for a in _rows(board, first)
+        for b in _rows(board, second)
+        if a is not b
+    ]
+    found = [pair for pair in found if pair]
+    if not found:
+        raise _nothing(boards_of(records), first, second, metric, store)
+    if as_json:
+        print_json(found)
+        return
+    headings = ("task", "dataset", "budget", "metric", "first", "second", "n", "difference", "95 % interval", "p", "better")
+    print_table(headings, [_cells(pair) for pair in found], right=("n", "difference", "p"))
+
+
+def _rows(board: Any, name: str) -> list[Any]:
+    task, slash, short = name.partition("/")
+    if slash and task != board.task:
+        return []
+    return [row for row in board.rows if (short if slash else name) in (row.method, row.label)]
+
+
+def _compared(board: Any, a: Any, b: Any, metric: str, records: dict[str, Any]) -> dict[str, Any] | None:
+    from bench.stats import paired_difference
+
+    ranking = board.ranking
+    name = metric or (ranking.name if ranking else "")
+    quantity = next((q for q in board.quantities if q.name == name), None)
+    seeds = sorted(set(a.seeds) & set(b.seeds))
+    if quantity is None or not seeds:
+        return None
+    values = [[_value(records[row.keys[seed]], quantity) for seed in seeds] for row in (a, b)]
+    pairs = [pair for pair in zip(*values, strict=True) if None not in pair]
+    if not pairs:
+        return None
+    difference = paired_difference([x for x, _ in pairs], [y for _, y in pairs])
+    gain = difference.mean if quantity.better == "high" else -difference.mean
+    decided = difference.low is not None and difference.high is not None and difference.low * difference.high > 0
+    return {
+        "task": board.task,
+        "dataset": board.dataset,
+        "budget": board.budget,
+        "hardware": board.hardware,
+        "metric": quantity.name,
+        "unit": quantity.unit,
+        "first": a.label,
+        "second": b.label,
+        "n": difference.n,
+        "difference": difference.mean,
+        "low": difference.low,
+        "high": difference.high,
+        "p": difference.p,
+        "better": (a.label if gain > 0 else b.label) if decided else "undecided",
+    }
+
+
+def _value(record: Any, quantity: Any) -> float | None:
+    group = {"metric": record.metrics, "cost": record.costs, "training": record.training}[quantity.group]
+    return group[quantity.name].value if quantity.name in group else None
+
+
+def _cells(pair: dict[str, Any]) -> list[str]:
+    interval = "one pair has none" if pair["low"] is None else f"{pair['low']:.4g} to {pair['high']:.4g}"
+    p = "n < 5" if pair["p"] is None else f"{pair['p']:.2g}"
+    head = [pair[name] for name in ("task", "dataset", "budget")]
+    return [*head, f"{pair['metric']} ({pair['unit']})", pair["first"], pair["second"], str(pair["n"]),
+            f"{pair['difference']:.4g}", interval, p, pair["better"]]
+
+
+def _nothing(boards: Any, first: str, second: str, metric: str, store: Path) -> Exception:
+    from bench.errors import UserError
+    from bench.registry import unknown
+
+    labels = sorted({name for board in boards for row in board.rows for name in (row.method, row.label)})
+    for name in (first, second):
+        if not any(_rows(board, name) for board in boards):
+            return unknown("method in this store", name, labels, f"allwin status --store {store}")
+    if metric:
+        names = sorted({quantity.name for board in boards for quantity in board.quantities})
+        if metric not in names:
+            return unknown("metric in this store", metric, names, "allwin list")
+    return UserError(f"{first} and {second} share no board and seed in {store}; run them in one suite first")

@@ -1,0 +1,400 @@
+"""Energy from fakes of the hardware: a board and a tree of sockets that use power at a known rate."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pynvml
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.contracts import Workload
+from bench.measure.counters import UnreadableError
+from bench.measure.energy import RULES, EnergyMeter, EnergyWindow, measure_energy, metered, open_meter
+from bench.measure.nvml import NvmlCounter
+from bench.measure.rapl import RaplCounter
+
+CPU = torch.device("cpu")
+TICK_S = 0.01
+POWER_W = 100.0
+
+
+class FakeNvml:
+    """One board of 100 W whose counter moves every 10 ms."""
+
+    NVML_TEMPERATURE_GPU = NVML_CLOCK_SM = 0
+    NVML_DEVICE_MIG_ENABLE = 1
+
+    class NVMLError(Exception):
+        pass
+
+    class NotSupportedError(NVMLError):
+        pass
+
+    NVMLError_NotSupported = NotSupportedError
+
+    def __init__(self, *, mig: int = 0, supported: bool = True, pids: tuple[int, ...] = (os.getpid(),)) -> None:
+        self.mig = mig
+        self.supported = supported
+        self.pids = pids
+        self.power_w = POWER_W
+        self.script: list[int] = []
+
+    def nvmlInit(self) -> None:
+        pass
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
+        if uuid != "GPU-1":
+            raise self.NVMLError("Not Found")
+        return uuid
+
+    def nvmlDeviceGetMigMode(self, board: str) -> tuple[int, int]:
+        return self.mig, self.mig
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, board: str) -> int:
+        if not self.supported:
+            raise self.NVMLError_NotSupported("Not Supported")
+        if self.script:
+            return self.script.pop(0)
+        return int(time.perf_counter() / TICK_S) * int(TICK_S * self.power_w * 1000)
+
+    def nvmlDeviceGetTemperature(self, board: str, sensor: int) -> int:
+        return 41
+
+    def nvmlDeviceGetClockInfo(self, board: str, clock: int) -> int:
+        return 1980
+
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, board: str) -> int:
+        raise self.NVMLError_NotSupported("Not Supported")
+
+    def nvmlDeviceGetComputeRunningProcesses(self, board: str) -> list[Any]:
+        return [SimpleNamespace(pid=pid) for pid in self.pids]
+
+
+def meter_of(nvml: FakeNvml) -> EnergyMeter:
+    return EnergyMeter(NvmlCounter(nvml, "GPU-1"), TICK_S)
+
+
+def sleep_workload(items: int = 1) -> Workload:
+    return Workload(lambda: time.sleep(5e-3), (), items, "a sleep of 5 ms")
+
+
+def test_the_fake_speaks_the_language_of_the_driver_library() -> None:
+    assert [name for name in vars(FakeNvml) if name.lower().startswith("nvml") and not hasattr(pynvml, name)] == []
+
+
+@pytest.fixture
+def millisecond_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A clock that moves by one millisecond each time it is read."""
+    readings = count()
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "perf_counter", lambda: next(readings) / 1000)
+        yield
+
+
+@pytest.mark.usefixtures("millisecond_clock")
+def test_the_tick_of_a_counter_is_found() -> None:
+    assert metered(NvmlCounter(FakeNvml(), "GPU-1")).tick_s == pytest.approx(TICK_S)
+
+
+@pytest.mark.usefixtures("millisecond_clock")
+def test_a_counter_that_stands_still_is_no_meter() -> None:
+    nvml = FakeNvml()
+    nvml.power_w = 0.0
+    with pytest.raises(UnreadableError, match=r"moved 0 times in 1\.5 s"):
+        metered(NvmlCounter(nvml, "GPU-1"))
+
+
+def test_the_energy_of_an_item_is_power_times_time_over_items() -> None:
+    measurement = measure_energy(sleep_workload(items=4), CPU, "smoke", lambda _: meter_of(FakeNvml()))
+    detail = measurement.detail
+    assert measurement.value is not None
+    assert (measurement.unit, measurement.instrument) == ("J", "nvml-total-energy")
+    # Two ends of a window, each a tick wide.
+    assert measurement.value * detail["items"] == pytest.approx(POWER_W * detail["window_s"], abs=2 * POWER_W * TICK_S)
+    assert detail["mean_power_w"] == pytest.approx(POWER_W, rel=2 * TICK_S / detail["window_s"])
+    # A call takes at least 5 ms, so 4 items do.
+    assert detail["items"] % 4 == 0
+    assert detail["window_s"] >= detail["items"] / 4 * 5e-3
+    assert measurement.value >= 0.9 * POWER_W * 5e-3 / 4
+
+
+def test_the_resolution_of_a_short_window_is_stated() -> None:
+    detail = measure_energy(sleep_workload(), CPU, "smoke", lambda _: meter_of(FakeNvml())).detail
+    assert 0.3 <= detail["window_s"] < 1
+    assert detail["resolution"] == pytest.approx(TICK_S / detail["window_s"])
+    assert detail["ticks"] == int(detail["window_s"] / TICK_S)
+    assert detail["flags"] == ["short_window"]
+    assert detail["scope"] == "the whole board"
+
+
+def test_a_window_lasts_as_many_ticks_as_the_rules_want() -> None:
+    slow = EnergyMeter(NvmlCounter(FakeNvml(), "GPU-1"), tick_s=0.2)
+    detail = measure_energy(sleep_workload(), CPU, "smoke", lambda _: slow).detail
+    assert detail["window_s"] >= RULES["smoke"].ticks * 0.2 > RULES["smoke"].window_s
+
+
+def test_the_state_of_the_board_is_told_before_and_after() -> None:
+    detail = measure_energy(sleep_workload(), CPU, "smoke", lambda _: meter_of(FakeNvml())).detail
+    assert detail["state_before"] == {"temperature_c": 41, "sm_clock_mhz": 1980, "throttle_reasons": None}
+    assert detail["state_after"] == detail["state_before"]
+
+
+def test_idle_power_and_three_trials_belong_to_the_long_budgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    for budget in ("gpu", "paper"):
+        assert (RULES[budget].trials, RULES[budget].idle_s, RULES[budget].window_s) == (3, 5.0, 3.0)
+    short = RULES["gpu"].__class__(window_s=0.1, ticks=5, trials=3, idle_s=0.2, cooldown_s=0.01)
+    monkeypatch.setitem(RULES, "gpu", short)
+    nvml = FakeNvml()
+    measurement = measure_energy(sleep_workload(), CPU, "gpu", lambda _: meter_of(nvml))
+    detail = measurement.detail
+    assert len(detail["trials_j"]) == 3
+    assert measurement.value == sorted(detail["trials_j"])[1]
+    # Idle, this board uses as much as at work.
+    assert detail["idle_power_w"] == pytest.approx(POWER_W, rel=0.15)
+    idle_j = detail["idle_power_w"] * detail["window_s"] / detail["items"]
+    assert detail["above_idle_j"] == pytest.approx(measurement.value - idle_j)
+
+
+def test_a_window_around_work_counts_its_energy() -> None:
+    with EnergyWindow(CPU, lambda _: meter_of(FakeNvml())) as energy:
+        time.sleep(0.2)
+    window_s = energy.measurement.detail["window_s"]
+    assert window_s >= 0.2
+    assert energy.measurement.value == pytest.approx(POWER_W * window_s, abs=2 * POWER_W * TICK_S)
+    assert energy.measurement.detail["flags"] == ["short_window"]
+
+
+def test_work_shorter_than_three_ticks_is_not_measured() -> None:
+    with EnergyWindow(CPU, lambda _: meter_of(FakeNvml())) as energy:
+        time.sleep(TICK_S / 2)
+    assert energy.measurement.value is None
+    assert "too short for a counter that moves every 0.01 s" in energy.measurement.reason
+
+
+def test_work_that_raises_is_not_measured_and_raises_on() -> None:
+    energy = EnergyWindow(CPU, lambda _: meter_of(FakeNvml()))
+    with pytest.raises(ZeroDivisionError), energy:
+        _ = 1 / 0
+    assert energy.measurement.value is None
+
+
+def test_without_a_meter_the_work_runs_and_the_reason_is_kept() -> None:
+    done = []
+    with EnergyWindow(CPU, lambda _: "no counter here") as energy:
+        done.append(True)
+    assert (done, energy.measurement.value, energy.measurement.reason) == ([True], None, "no counter here")
+    calls = []
+    workload = Workload(lambda: calls.append(True), (), 1, "nothing")
+    assert measure_energy(workload, CPU, "gpu", lambda _: "no counter here").reason == "no counter here"
+    assert calls == []
+
+
+# NVML -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("nvml", "uuid", "reason"),
+    [
+        (FakeNvml(mig=1), "GPU-1", "cut into MIG slices"),
+        (FakeNvml(supported=False), "GPU-1", "no total-energy counter"),
+        (FakeNvml(), "GPU-2", "NVML does not find GPU-2: Not Found"),
+    ],
+)
+def test_a_board_that_cannot_tell_says_why(nvml: FakeNvml, uuid: str, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        NvmlCounter(nvml, uuid)
+
+
+def test_a_counter_that_went_backwards_is_not_measured() -> None:
+    nvml = FakeNvml()
+    meter = meter_of(nvml)
+    nvml.script = [5_000, 4_000]
+    with EnergyWindow(CPU, lambda _: meter) as energy:
+        time.sleep(5 * TICK_S)
+    assert "went backwards by 1000 mJ" in energy.measurement.reason
+
+
+def test_a_counter_that_did_not_advance_is_not_measured() -> None:
+    nvml = FakeNvml()
+    meter = meter_of(nvml)
+    nvml.script = [5_000, 5_000]
+    with EnergyWindow(CPU, lambda _: meter) as energy:
+        time.sleep(5 * TICK_S)
+    assert energy.measurement.value is None
+    assert "did not advance" in energy.measurement.reason
+
+
+@pytest.mark.parametrize(
+    ("pids", "others"),
+    [
+        ((), 0),
+        ((os.getpid(),), 0),
+        # One process that is not known by our number: ourselves, seen from outside a container.
+        ((7,), 0),
+        ((os.getpid(), 7), 1),
+        ((7, 8, 9), 2),
+    ],
+)
+def test_a_board_that_others_use_is_not_measured(pids: tuple[int, ...], others: int) -> None:
+    measurement = measure_energy(sleep_workload(), CPU, "smoke", lambda _: meter_of(FakeNvml(pids=pids)))
+    if others:
+        assert measurement.reason.startswith(f"{others} other process(es) use the board")
+    else:
+        assert measurement.value is not None
+
+
+def test_a_process_that_comes_while_the_work_runs_is_noticed() -> None:
+    nvml = FakeNvml()
+    with EnergyWindow(CPU, lambda _: meter_of(nvml)) as energy:
+        time.sleep(5 * TICK_S)
+        nvml.pids = (os.getpid(), 7)
+    assert "1 other process(es)" in energy.measurement.reason
+
+
+def test_millijoules_become_joules() -> None:
+    assert NvmlCounter(FakeNvml(), "GPU-1").joules({"gpu": 1_500}, {"gpu": 4_000}) == {"gpu": 2.5}
+
+
+# RAPL -----------------------------------------------------------------------------------------------------------------
+
+
+def zone(root: Path, folder: str, name: str, microjoules: int = 0, wraps_at: int = 1_000_000) -> Path:
+    path = root / folder
+    path.mkdir(parents=True)
+    (path / "name").write_text(f"{name}\n")
+    (path / "energy_uj").write_text(f"{microjoules}\n")
+    (path / "max_energy_range_uj").write_text(f"{wraps_at}\n")
+    return path / "energy_uj"
+
+
+@pytest.fixture
+def sockets(tmp_path: Path) -> dict[str, Path]:
+    """Two sockets, one with memory apart; parts and sums of them beside, which must not be counted again."""
+    zone(tmp_path, "intel-rapl:0:0", "core", 111)
+    zone(tmp_path, "intel-rapl:2", "psys", 222)
+    zone(tmp_path, "intel-rapl-mmio:0", "package-0", 333)
+    (tmp_path / "intel-rapl").mkdir()
+    return {
+        "root": tmp_path,
+        "package-0": zone(tmp_path, "intel-rapl:0", "package-0", 900_000),
+        "package-1": zone(tmp_path, "intel-rapl:1", "package-1", 100),
+        "dram-0": zone(tmp_path, "intel-rapl:0:1", "dram", 50),
+    }
+
+
+def test_packages_and_their_memory_are_read_and_nothing_twice(sockets: dict[str, Path]) -> None:
+    assert RaplCounter(sockets["root"]).read() == {"package-0": 900_000, "package-1": 100, "dram-0": 50}
+
+
+@given(before=st.integers(0, 999_999), spent=st.integers(0, 999_999))
+def test_a_counter_that_wraps_once_tells_what_was_spent(
+    tmp_path_factory: pytest.TempPathFactory, before: int, spent: int
+) -> None:
+    root = tmp_path_factory.mktemp("powercap")
+    counter_file = zone(root, "intel-rapl:0", "package-0", before)
+    counter = RaplCounter(root)
+    reading = counter.read()
+    counter_file.write_text(str((before + spent) % 1_000_000))
+    assert counter.joules(reading, counter.read()) == {"package-0": pytest.approx(spent / 1e6)}
+
+
+@contextmanager
+def ticking(counter_file: Path, wraps_at: int) -> Iterator[list[int]]:
+    """Adds 10 mJ every 5 ms, which is 2 W; yields a list that holds the sum."""
+    total = [int(counter_file.read_text())]
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(5e-3):
+            total[0] += 10_000
+            fresh = counter_file.with_suffix(".new")
+            fresh.write_text(str(total[0] % wraps_at))
+            fresh.replace(counter_file)
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    try:
+        yield total
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_sockets_are_measured_and_memory_stands_apart(sockets: dict[str, Path]) -> None:
+    with ticking(sockets["package-0"], 1_000_000):
+        measurement = measure_energy(
+            sleep_workload(), CPU, "smoke", lambda device: open_meter(device, powercap=sockets["root"])
+        )
+    assert measurement.value is not None
+    assert measurement.instrument == "rapl"
+    spent = measurement.detail["joules_by_domain"]
+    assert spent["package-0"] > 0
+    assert (spent["package-1"], spent["dram-0"], measurement.detail["dram_j"]) == (0, 0, 0)
+    assert measurement.value * measurement.detail["items"] == pytest.approx(spent["package-0"])
+    assert measurement.detail["scope"] == "whole sockets, the work of others included"
+
+
+def test_memory_is_no_part_of_the_headline(sockets: dict[str, Path]) -> None:
+    meter = EnergyMeter(RaplCounter(sockets["root"]), 1e-3)
+    with EnergyWindow(CPU, lambda _: meter) as energy:
+        sockets["package-1"].write_text("700100")
+        sockets["dram-0"].write_text("90050")
+        time.sleep(0.01)
+    assert energy.measurement.value == pytest.approx(0.7)
+    assert energy.measurement.detail["joules_by_domain"] == pytest.approx(
+        {"package-0": 0, "package-1": 0.7, "dram-0": 0.09}
+    )
+
+
+def test_a_counter_that_wraps_many_times_in_a_long_window_is_read_in_between(tmp_path: Path) -> None:
+    # Every tenth tick wraps: about every 50 ms.
+    counter_file = zone(tmp_path, "intel-rapl:0", "package-0", 0, wraps_at=100_000)
+    counter = RaplCounter(tmp_path)
+    counter.poll_s = 0.01
+    with ticking(counter_file, 100_000) as total:
+        first = total[0]
+        with EnergyWindow(CPU, lambda _: EnergyMeter(counter, 5e-3)) as energy:
+            time.sleep(0.4)
+        last = total[0]
+    assert last - first > 3 * 100_000
+    assert energy.measurement.value == pytest.approx((last - first) / 1e6, abs=0.02 + 1e-9)
+
+
+def test_no_zones_name_the_likely_cause_and_the_remedy(tmp_path: Path) -> None:
+    reason = open_meter(CPU, powercap=tmp_path / "absent")
+    assert isinstance(reason, str)
+    assert "virtual machines and most containers hide them; measure on the bare machine" in reason
+
+
+def test_psys_alone_is_no_meter(tmp_path: Path) -> None:
+    zone(tmp_path, "intel-rapl:0", "psys")
+    assert "no RAPL package zone" in str(open_meter(CPU, powercap=tmp_path))
+
+
+def test_a_zone_that_may_not_be_read_names_the_command_that_mends_it(
+    sockets: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Root, whom tests may run as, can read everything: so the system's answer is put in its mouth.
+    read_text = Path.read_text
+
+    def denied(path: Path, *args: Any, **options: Any) -> str:
+        if path.name == "energy_uj":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read_text(path, *args, **options)
+
+    monkeypatch.setattr(Path, "read_text", denied)
+    reason = open_meter(CPU, powercap=sockets["root"])
+    assert f"sudo chmod a+r {sockets['package-0']}" in str(reason)
+
+
+def test_a_device_of_another_kind_has_no_meter() -> None:
+    assert open_meter(torch.device("meta")) == "no energy counter is known for meta"
