@@ -3,7 +3,6 @@
 0: fine; 1: something that was asked for failed; 2: wrong usage; 130: interrupted.
 """
 
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -19,14 +18,7 @@ FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command line (default: this process's own) and exits with its code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    code = _run(words)
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read us (`allwin list | head`) has gone. Without a place to flush to, Python would complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(code)
+    sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
 
 
 def _run(words: list[str]) -> int:

@@ -55,7 +55,9 @@ def records_of(store: "Store", grid: Any) -> "list[Record]":
                 f"--store {store.path}` tells why, and without a suite all records are shown"
             )
     if not records:
-        raise UserError(f"--store {store.path}: it holds no record yet; `allwin run SUITE --store {store.path}` makes some")
+        raise UserError(
+            f"--store {store.path}: it holds no record yet; `allwin run SUITE --store {store.path}` makes some"
+        )
     return records
 
 

@@ -17,13 +17,13 @@ from allwin.options import (
     suite_names,
     task_names,
 )
-from bench.contracts import BUDGETS
+from bench.contracts import BUDGETS, Budget
 from bench.errors import UserError
 
 LEADERS = "@leaders"
 """In `--methods`: those of the store that the paired test does not tell from the best."""
 
-DEFAULT_TASK_BUDGET = "small"
+DEFAULT_TASK_BUDGET: Budget = "small"
 """Of a task that is run by its name, without a suite."""
 
 

@@ -1,7 +1,7 @@
 """What tasks, methods and data sets say of themselves. Nothing here imports torch.
 
-A task is a frozen dataclass under `@task`; a method is one under `@method`. What they declare (fields, presets, metrics,
-cards) is written as literals, so that the registry can read it from the source without running it.
+A task is a frozen dataclass under `@task`; a method is one under `@method`. What they declare (fields, presets,
+metrics, cards) is written as literals, so that the registry can read it from the source without running it.
 """
 
 from collections.abc import Callable, Mapping
@@ -130,7 +130,7 @@ class EvaluationCurve:
 Class = TypeVar("Class", bound=type)
 
 
-def task(*, version: int) -> Callable[[Class], Class]:
+def task(*, version: int) -> Callable[[Class], Class]:  # noqa: ARG001 -- the registry reads it from the source
     """Registers a task under its folder's name. Raise `version` when the protocol changes: old records go stale."""
 
     def register(cls: Class) -> Class:
@@ -142,7 +142,7 @@ def task(*, version: int) -> Callable[[Class], Class]:
     return register
 
 
-def method(task: str, *, paper: str = "") -> Callable[[Class], Class]:
+def method(task: str, *, paper: str = "") -> Callable[[Class], Class]:  # noqa: ARG001 -- likewise
     """Registers a method of `task` under its file's name. `paper` joins the parts of one published system."""
 
     def register(cls: Class) -> Class:

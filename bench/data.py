@@ -32,7 +32,9 @@ def locate(card: DatasetCard, base: Path | None = None) -> Path:
     """The folder of a data set whose files are all there. Raises `MissingData` naming the first that is not."""
     base = base or root()
     if base is None:
-        raise MissingData(f"data set {card.name} is not here; set {ENVIRONMENT} to the folder that holds {card.folder}/")
+        raise MissingData(
+            f"data set {card.name} is not here; set {ENVIRONMENT} to the folder that holds {card.folder}/"
+        )
     for state in check(card, base):
         if state.state != "ok":
             raise MissingData(

@@ -83,7 +83,9 @@ def expand(suite: Suite, registry: Registry, choice: Choice | None = None) -> li
         owner = sorted(unused)[0]
         raise UserError(f"--set {owner}.…: no cell of {suite.name} uses {owner}; it has {', '.join(sorted(used))}")
     if not cells:
-        raise UserError(f"nothing is left of {suite.name} after --tasks, --methods and --datasets; `allwin plan` shows it")
+        raise UserError(
+            f"nothing is left of {suite.name} after --tasks, --methods and --datasets; `allwin plan` shows it"
+        )
     return list(cells.values())
 
 
@@ -148,7 +150,8 @@ def _recipes(
     """Each method of a block with its resolved parameters: the suite's, narrowed and overridden by the choice."""
     listed: list[tuple[str, Values]] = [
         (item, {}) if isinstance(item, str) else next((name, values or {}) for name, values in item.items())
-        for item in block.methods or [name for name, entry in registry.methods.get(task.name, {}).items() if not entry.wraps]
+        for item in block.methods
+        or [name for name, entry in registry.methods.get(task.name, {}).items() if not entry.wraps]
     ]
     listed = [(reference.removeprefix(f"{task.name}/"), values) for reference, values in listed]
     if choice.methods:

@@ -122,18 +122,25 @@ def hardware(device: str) -> str:
     return found.name if found else f"{cpu_name()}, {cores()} cores"
 
 
+@functools.cache
+def _machine() -> dict[str, Any]:
+    return {
+        "allwin": _allwin_version(),
+        "python": platform.python_version(),
+        "packages": _packages(),
+        "platform": platform.platform(),
+        "cpu": cpu_name(),
+        "cores": cores(),
+        "memory_bytes": psutil.virtual_memory().total,
+    }
+
+
 def collect(origin: Origin, device: str, threads: int, flags: dict[str, Any], data_fingerprint: str) -> Provenance:
     """The provenance of a trial in this process."""
     return Provenance(
-        allwin=_allwin_version(),
+        **_machine(),
         git_commit=origin.git_commit,
         git_dirty=origin.git_dirty,
-        python=platform.python_version(),
-        packages=_packages(),
-        platform=platform.platform(),
-        cpu=cpu_name(),
-        cores=cores(),
-        memory_bytes=psutil.virtual_memory().total,
         accelerator=accelerator() if device == "cuda" else None,
         threads=threads,
         flags=flags,

@@ -4,6 +4,7 @@ The driver supervises: time and memory are watched from outside, and a trial tha
 children and replaced by a fresh worker. It waits blocked, and looks at the processes a few times a second.
 """
 
+import logging
 import os
 import time
 from collections import deque
@@ -15,6 +16,7 @@ import ray
 from ray.exceptions import RayError
 
 from bench import provenance
+from bench.failures import FailedStage
 from bench.limits import kill_tree, resident_bytes
 from bench.record import Failure, Record
 from bench.runner import Progress
@@ -70,6 +72,10 @@ class Slot:
     profiling: bool = False
     waiting: deque[Trial] = field(default_factory=deque)
 
+    @property
+    def stage(self) -> FailedStage:
+        return "profile" if self.profiling else "fit"
+
 
 class RayEngine:
     """Raises `UserError` from the runner where the machine cannot hold the workers."""
@@ -99,12 +105,16 @@ class RayEngine:
     def _start(self) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        words: dict[str, Any] = {"address": self._address} if self._address else {
-            "num_cpus": self._workers * self._threads,
-            "include_dashboard": False,
-            "object_store_memory": OBJECT_STORE_BYTES,
-        }
-        ray.init(log_to_driver=False, logging_level="ERROR", configure_logging=True, **words)
+        words: dict[str, Any] = (
+            {"address": self._address}
+            if self._address
+            else {
+                "num_cpus": self._workers * self._threads,
+                "include_dashboard": False,
+                "object_store_memory": OBJECT_STORE_BYTES,
+            }
+        )
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **words)
 
     def _fresh_slot(self) -> Slot:
         # Threads are set before the worker imports torch: a pool made larger later would oversubscribe the cores.
@@ -191,7 +201,7 @@ class RayEngine:
 
     def _exceeded(self, slot: Slot) -> Failure | None:
         assert slot.trial
-        limits, stage = slot.trial.limits, "profile" if slot.profiling else "fit"
+        limits, stage = slot.trial.limits, slot.stage
         if time.monotonic() - slot.since > limits.time_s:
             message = f"killed after {limits.time_s:g} s, its time limit; raise it with --time-limit"
             return Failure(cause="timeout", message=message, stage=stage)
@@ -202,7 +212,7 @@ class RayEngine:
         return None
 
     def _obituary(self, slot: Slot, error: RayError) -> Failure:
-        stage: Any = "profile" if slot.profiling else "fit"
+        stage = slot.stage
         if isinstance(error, ray.exceptions.OutOfMemoryError):
             return Failure(cause="oom", message="Ray killed the worker: the machine ran out of memory", stage=stage)
         if isinstance(error, ray.exceptions.RayActorError):
@@ -229,4 +239,3 @@ class RayEngine:
         slots[position].pid = ray.get(slots[position].actor.pid.remote())
         where = provenance.collect(trial.origin, trial.cell.spec.device, trial.threads, {}, "")
         yield make_record(trial, failure, where.model_copy(update={"worker_pid": slot.pid}), started=slot.started)
-

@@ -1,4 +1,4 @@
-"""The outcome of a trial, as it is written to disk: one JSON document, units in its names, no blank without a reason."""
+"""The outcome of a trial as it is written to disk: one JSON document, units in its names, a reason for every blank."""
 
 import math
 from typing import Any, Literal

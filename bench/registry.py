@@ -1,8 +1,8 @@
 """What tasks and methods there are, read from their source without importing any of them.
 
 Three ways in: a folder of the tree (`tasks/<task>/__init__.py`, `methods/<task>/<method>.py`), an entry point
-(`allwin.tasks`, `allwin.methods`) of an installed package, and a path (`--method ./mine.py`). What cannot be read is kept
-in `broken`, by name, and takes nothing else down.
+(`allwin.tasks`, `allwin.methods`) of an installed package, and a path (`--method ./mine.py`). What cannot be read is
+kept in `broken`, by name, and takes nothing else down.
 """
 
 import ast
@@ -332,7 +332,9 @@ def _read_into(
     return entry is not None
 
 
-def _read_entry_point(registry: Registry, point: importlib.metadata.EntryPoint, kind: Literal["task", "method"]) -> None:
+def _read_entry_point(
+    registry: Registry, point: importlib.metadata.EntryPoint, kind: Literal["task", "method"]
+) -> None:
     origin = point.dist.name if point.dist else "entry point"
     top, *rest = point.module.split(".")
     for root in package_folders(top):

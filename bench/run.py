@@ -1,6 +1,7 @@
 """What the harness hands to `fit`: device, randomness, steps that resume, logging, artefacts, and a meter of the cost.
 
-The harness never calls into the middle of a method: it hands out iterators and functions, and the method keeps its `for`.
+The harness never calls into the middle of a method: it hands out iterators and functions, and the method keeps its
+`for`.
 """
 
 import os
@@ -84,7 +85,9 @@ class Run:
             raise RuntimeError(f"two phases are called {name!r}; give each run.steps a name of its own")
         for key, value in state.items():
             if not isinstance(value, Stateful):
-                raise TypeError(f"state[{key!r}] has no state_dict and load_state_dict; wrap it in bench.training.Memory")
+                raise TypeError(
+                    f"state[{key!r}] has no state_dict and load_state_dict; wrap it in bench.training.Memory"
+                )
         self._phase, self._stopping = name, False
         self._phases.append(name)
         try:
@@ -164,9 +167,7 @@ class Run:
         for meter in self._macs.values():
             uncounted |= meter["uncounted"]
         detail = {
-            "phases": {
-                name: {"sampled_steps": m["sampled"], "steps": m["steps"]} for name, m in self._macs.items()
-            },
+            "phases": {name: {"sampled_steps": m["sampled"], "steps": m["steps"]} for name, m in self._macs.items()},
             "uncounted": uncounted,
         }
         return Measurement(value=total, unit="MAC", instrument="FlopCounterMode on sampled steps", detail=detail)

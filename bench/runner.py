@@ -86,8 +86,7 @@ def _known(store: Store) -> dict[str, tuple[str, str]]:
         return {}
     frame = store.frame()
     return {
-        key: (status, cause)
-        for key, status, cause in zip(frame["key"], frame["status"], frame["cause"], strict=True)
+        key: (status, cause) for key, status, cause in zip(frame["key"], frame["status"], frame["cause"], strict=True)
     }
 
 
@@ -113,7 +112,7 @@ def run(
     store: Store,
     suite: str,
     options: Options,
-    listener: Callable[[Progress, Record | None], None] = lambda progress, record: None,
+    listener: Callable[[Progress, Record | None], None] = lambda *_: None,
 ) -> Progress:
     """Runs the missing cells. Raises `KeyboardInterrupt` after a first Ctrl-C has drained, or at once at a second."""
     planned = plan(cells, store, options.retry)

@@ -1,4 +1,4 @@
-"""One seed for each use, derived by hashing, so that no two uses share a stream and none depends on the order of calls."""
+"""One seed for each use, derived by hashing: no two uses share a stream, and none depends on the order of calls."""
 
 import hashlib
 import json

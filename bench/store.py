@@ -1,10 +1,10 @@
-"""The append-only home of records: one JSON file each, written whole or not at all. Tables are derived and may be deleted.
+"""The append-only home of records: one JSON file each, whole or not at all. Tables are derived and may be deleted.
 
-    records/ab/<key>-<attempt>.json   one record; never changed once written
-    set-aside/                        files that could not be read, kept for a look
-    claims/<key>.lock                 held while a runner works on a trial
-    checkpoints/<key>/                phases of an unfinished `fit`
-    frame.parquet                     derived: the flat columns of all records
+records/ab/<key>-<attempt>.json   one record; never changed once written
+set-aside/                        files that could not be read, kept for a look
+claims/<key>.lock                 held while a runner works on a trial
+checkpoints/<key>/                phases of an unfinished `fit`
+frame.parquet                     derived: the flat columns of all records
 """
 
 import os
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 from pydantic import ValidationError
 from pydantic_core import from_json
 
@@ -41,7 +41,9 @@ class Store:
             try:
                 (path / "records").mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise UserError(f"--store {path}: cannot be made ({error.strerror}); name a folder you may write") from None
+                raise UserError(
+                    f"--store {path}: cannot be made ({error.strerror}); name a folder you may write"
+                ) from None
         return cls(path)
 
     # Writing ----------------------------------------------------------------------------------------------------------
@@ -58,7 +60,7 @@ class Store:
                 return path
             attempt += 1
 
-    def claim(self, key: str) -> FileLock | None:
+    def claim(self, key: str) -> BaseFileLock | None:
         """The right to work on a trial, held until released or until this process ends; None if another has it."""
         (self.path / "claims").mkdir(exist_ok=True)
         lock = FileLock(self.path / "claims" / f"{key}.lock")
@@ -68,7 +70,7 @@ class Store:
             return None
         return lock
 
-    def release(self, key: str, lock: FileLock) -> None:
+    def release(self, key: str, lock: BaseFileLock) -> None:
         """Gives a claim back. The file goes while the lock is held, so that a waiting runner never locks a ghost."""
         (self.path / "claims" / f"{key}.lock").unlink(missing_ok=True)
         lock.release()

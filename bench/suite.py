@@ -135,7 +135,9 @@ def _first_problem(error: ValidationError) -> str:
     match first["type"]:
         case "extra_forbidden":
             known = Block.model_fields if "grid" in first["loc"] else Suite.model_fields
-            return f"{place}: {unknown('key', str(first['loc'][-1]), [k for k in known if k != 'name'], 'docs/suites.md')}"
+            return (
+                f"{place}: {unknown('key', str(first['loc'][-1]), [k for k in known if k != 'name'], 'docs/suites.md')}"
+            )
         case "missing":
             return f"{place} is missing; add it"
         case "literal_error":

@@ -7,31 +7,20 @@ runner decides when the second is made.
 import contextlib
 import dataclasses
 import functools
-import os
-import random
 import time
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import nn
 
 from bench import provenance
 from bench.contracts import Evaluation
 from bench.data import fingerprint
-from bench.errors import (
-    Cause,
-    Diverged,
-    MemoryLimitExceeded,
-    MissingData,
-    NotANumber,
-    TimeLimitExceeded,
-    Unsupported,
-)
+from bench.errors import Diverged, NotANumber
+from bench.failures import FailedStage, failure_from
 from bench.grid import Cell
 from bench.keys import canonical
 from bench.limits import DEFAULT_LIMITS, Limits
@@ -39,15 +28,12 @@ from bench.measure import profile
 from bench.measure.energy import EnergyWindow
 from bench.measure.memory import PeakMemory
 from bench.provenance import Origin
-from bench.record import Curve, Failure, Measurement, MetricValue, Record, finite_or_none
+from bench.record import Curve, Failure, Measurement, MetricValue, Provenance, Record, finite_or_none
 from bench.registry import Registry, load
 from bench.run import Run
 from bench.seeds import derive_seed
+from bench.slate import clean_slate, evaluation_mode, flags
 from bench.validate import construct, split_reference
-
-FailedStage = Literal["load", "fit", "evaluate", "profile", "worker"]
-
-TRACEBACK_LINES = 30
 
 
 @dataclass(frozen=True)
@@ -73,7 +59,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A problem and its held-out part, or why they could not be loaded. Made once, used by all trials of the problem."""
+    """A problem and its held-out part, or why they could not be loaded. Made once, for all trials of the problem."""
 
     problem: Any
     held_out: Any
@@ -250,8 +236,8 @@ class Execution:
         self.failure = failure_from(error, stage)
 
 
-def make_record(trial: Trial, failure: Failure | None, where: provenance.Provenance, **fields: Any) -> Record:
-    """A trial's record. Metrics and costs of a failed trial are not kept: a number beside a failure would be believed."""
+def make_record(trial: Trial, failure: Failure | None, where: Provenance, **fields: Any) -> Record:
+    """A trial's record. A failed one keeps neither metrics nor costs: a number beside a failure would be believed."""
     if failure:
         for name in ("metrics", "costs"):
             fields.pop(name, None)
@@ -278,100 +264,7 @@ def execute(trial: Trial, loaded: Loaded) -> Record:
     return execution.record()
 
 
-# Failures -------------------------------------------------------------------------------------------------------------
-
-
-def failure_from(error: BaseException, stage: FailedStage) -> Failure:
-    """An exception as a typed cause, its message, and the end of its traceback without this machine's paths."""
-    lines = "".join(traceback.format_exception(error)).splitlines()[-TRACEBACK_LINES:]
-    message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return Failure(
-        cause=_cause(error),
-        message=provenance.without_paths(message.replace("\n", " "))[:2000],
-        stage=stage,
-        traceback=provenance.without_paths("\n".join(lines)),
-    )
-
-
-def _cause(error: BaseException) -> Cause:
-    match error:
-        case TimeLimitExceeded():
-            return "timeout"
-        case MemoryLimitExceeded() | MemoryError() | torch.cuda.OutOfMemoryError():
-            return "oom"
-        case RuntimeError() if "can't allocate memory" in str(error):
-            return "oom"
-        case NotANumber():
-            return "nan"
-        case Diverged():
-            return "diverged"
-        case Unsupported():
-            return "unsupported"
-        case MissingData():
-            return "missing-data"
-        case ModuleNotFoundError():
-            return "missing-dependency"
-        case ImportError() | SyntaxError():
-            return "import-error"
-        case SystemExit() | GeneratorExit():
-            return "crash"
-    return "error"
-
-
-# A clean process for each trial ---------------------------------------------------------------------------------------
-
-
-def flags() -> dict[str, Any]:
-    """The switches that can change results or speed."""
-    return {
-        "cudnn.benchmark": torch.backends.cudnn.benchmark,
-        "cudnn.deterministic": torch.backends.cudnn.deterministic,
-        "tf32": torch.backends.cuda.matmul.allow_tf32,
-        "float32_matmul_precision": torch.get_float32_matmul_precision(),
-        "threads": torch.get_num_threads(),
-    }
-
-
-@contextlib.contextmanager
-def clean_slate(seed: int, threads: int) -> Iterator[None]:
-    """Global random state, flags and folder set for this trial, and put back afterwards whatever it did to them."""
-    folder = Path.cwd()
-    kept = (torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads())
-    states = (random.getstate(), np.random.get_state(), torch.get_rng_state())  # noqa: NPY002 -- the global one is meant
-    cudnn = (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002
-    torch.manual_seed(seed)
-    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
-    if threads != kept[2]:
-        torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(kept[0])
-        torch.set_grad_enabled(kept[1])
-        if torch.get_num_threads() != kept[2]:
-            torch.set_num_threads(kept[2])
-        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = cudnn
-        random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
-        torch.set_rng_state(states[2])
-        os.chdir(folder)
-
-
-@contextlib.contextmanager
-def evaluation_mode(solution: Any) -> Iterator[None]:
-    """A module in eval mode, and back in the mode that it came in."""
-    if not isinstance(solution, nn.Module):
-        yield
-        return
-    modes = {module: module.training for module in solution.modules()}
-    solution.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
+# The data's fingerprint -----------------------------------------------------------------------------------------------
 
 
 def _fingerprint(*parts: Any) -> str:
@@ -381,7 +274,7 @@ def _fingerprint(*parts: Any) -> str:
 
 def _bytes(value: Any) -> Iterator[bytes]:
     if isinstance(value, torch.Tensor):
-        yield cast("np.ndarray", value.detach().cpu().contiguous().numpy()).tobytes()
+        yield value.detach().cpu().contiguous().numpy().tobytes()
     elif isinstance(value, np.ndarray):
         yield np.ascontiguousarray(value).tobytes()
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -395,4 +288,3 @@ def _bytes(value: Any) -> Iterator[bytes]:
             yield from _bytes(value[key])
     elif isinstance(value, (str, int, float, bool, type(None))):
         yield repr(value).encode()
-

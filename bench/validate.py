@@ -3,6 +3,7 @@
 import functools
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import UserError
@@ -26,41 +27,43 @@ WORDS = {
 
 
 @functools.cache
-def _adapter(annotation: str, entry_title: str, types: "_Types") -> Any:
+def _adapter(entry: "_ByIdentity", name: str) -> Any:
+    """Validates one field of one entry. Made once: that takes a millisecond, and a grid asks thousands of times."""
     from pydantic import ConfigDict, TypeAdapter, create_model
 
+    setting = next(setting for setting in entry.entry.settings if setting.name == name)
     # A one-field model, since a bare adapter of a plain type takes no configuration.
     config = ConfigDict(strict=True, allow_inf_nan=False)
-    return TypeAdapter(create_model("Value", __config__=config, value=(types.type, ...)))
+    return TypeAdapter(create_model("Value", __config__=config, value=(setting.type, ...)))
 
 
-class _Types:
-    """A type that may be unhashable, as a key of the cache: settings are read once a process."""
+@dataclass(frozen=True)
+class _ByIdentity:
+    """An entry as a key of the cache: its fields are not hashable."""
 
-    def __init__(self, type: Any) -> None:  # noqa: A002
-        self.type = type
+    entry: Entry
 
     def __hash__(self) -> int:
-        return hash(repr(self.type))
+        return id(self.entry)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Types) and repr(self.type) == repr(other.type)
+        return isinstance(other, _ByIdentity) and self.entry is other.entry
 
 
 def check_value(entry: Entry, name: str, value: Any) -> Any:
     """The value as its field wants it (1 becomes 1.0, a list a tuple); `UserError` in one line otherwise."""
     from pydantic import ValidationError
 
-    setting = next(setting for setting in entry.settings if setting.name == name)
     try:
         text = json.dumps({"value": value})
-        return _adapter(setting.annotation, entry.title, _Types(setting.type)).validate_json(text).value
+        return _adapter(_ByIdentity(entry), name).validate_json(text).value
     except TypeError as error:
         raise UserError(f"{entry.title}: {name} must be a plain value, got {value!r}") from error
     except ValidationError as error:
         first = error.errors()[0]
         words = WORDS.get(first["type"], first["msg"]).format(**first.get("ctx", {}))
-        hint = f"--set {entry.name}.{name}={json.dumps(_plain(setting.default))}"
+        default = next(setting.default for setting in entry.settings if setting.name == name)
+        hint = f"--set {entry.name}.{name}={json.dumps(_plain(default))}"
         raise UserError(f"{entry.title}: {name} must {words}, got {value!r}; set it with {hint}") from None
 
 

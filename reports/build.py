@@ -8,15 +8,15 @@ from bench.record import Record
 from bench.store import frame_of
 from reports.board import Board
 from reports.curves import charts
-from reports.export import csv_table, latex, markdown
+from reports.export import csv_table, latex, markdown, markdown_text
 from reports.leaderboard import leaderboard
 from reports.page import Illustrated, page
 from reports.plots import Plot, cost_plot, curve_plot
 from reports.ranking import FRONT_COSTS
 from reports.sheet import TITLES
-from reports.text import label, slug
+from reports.text import label, message, slug
 
-FIGURES = 40
+FIGURES = 32
 """Figures of a report at most: each takes a tenth of a second to draw, and 25 kB."""
 
 FIGURES_OF_A_BOARD = 8
@@ -88,7 +88,7 @@ def _plots(board: Board, number: int, records: Mapping[str, Record], limit: int)
 
 
 def _document(title: str, illustrated: Iterable[Illustrated]) -> str:
-    parts = [f"# {label(title)}\n"]
+    parts = [f"# {markdown_text(message(title))}\n"]
     for drawn in illustrated:
         parts.append(markdown(drawn.board))
         parts += [f"![{slug(plot.title)}](figures/{plot.name}.svg)\n" for plot in drawn.plots]

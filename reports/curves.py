@@ -10,7 +10,7 @@ from bench.record import Curve, Record
 from bench.stats import half_widths
 from reports.board import Board, Row
 
-POINTS = 60
+POINTS = 50
 """Points of a band at most, evenly picked, the ends included: a figure of 5 cm shows no more."""
 
 

@@ -32,19 +32,19 @@ def markdown(board: Board) -> str:
     rows = [
         [
             line.rank,
-            _bold(_markdown_text(line.label), line.leading),
+            _bold(markdown_text(line.label), line.leading),
             line.seeds,
             *(_markdown_cell(cell, line.leading and index == 0) for index, cell in enumerate(line.cells)),
             line.difference + (f", {line.p}" if line.p else ""),
-            _markdown_text(line.trouble),
+            markdown_text(line.trouble),
         ]
         for line in printed.lines
     ]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in [[_markdown_text(h) for h in headers], ruler, *rows])
-    below = [_markdown_text(board.rule), *(f"- {_markdown_text(note)}" for note in board.notes)]
-    below += [f"{number}. {_markdown_text(text)}" for number, text in enumerate(printed.footnotes, 1)]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in [[markdown_text(h) for h in headers], ruler, *rows])
+    below = [markdown_text(board.rule), *(f"- {markdown_text(note)}" for note in board.notes)]
+    below += [f"{number}. {markdown_text(text)}" for number, text in enumerate(printed.footnotes, 1)]
     about = f"Budget {board.budget}, device {board.device}, {board.hardware}; {_seeds(board)}."
-    paragraphs = [f"## {_markdown_text(printed.title)}", _markdown_text(about), table, *_grouped(below)]
+    paragraphs = [f"## {markdown_text(printed.title)}", markdown_text(about), table, *_grouped(below)]
     return "\n\n".join(paragraphs) + f"\n\nBlanks: {LEGEND}.\n"
 
 
@@ -73,7 +73,7 @@ def _bold(text: str, bold: bool) -> str:
     return f"**{text}**" if bold else text
 
 
-def _markdown_text(text: str) -> str:
+def markdown_text(text: str) -> str:
     escaped = re.sub(r"([\\`*_\[\]|#~])", r"\\\1", text)
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
@@ -164,16 +164,16 @@ def latex_text(text: str) -> str:
 
 
 def csv_table(boards: Sequence[Board]) -> str:
-    """One line a row of a board, raw values, units in the headers; each quantity with its half width and its mark."""
+    """One line a row of a board, raw values, units in the headers; each quantity with its half width and its mark.
+
+    What a board does not have at all is left empty, without a mark.
+    """
     quantities = list(dict.fromkeys((q.key, q.unit) for board in boards for q in board.quantities))
     identity = ["task", "dataset", "settings", "budget", "device", "hardware", "rank", "method", "label", "parameters"]
     seeds = ["seeds", "failed", "skipped", "not run", "causes"]
     comparison = ["standing", "difference", "difference low", "difference high", "pairs", "p (Holm)"]
-    values = [
-        f"{key}{suffix}{f' ({unit})' if unit and suffix != ' mark' else ''}"
-        for key, unit in quantities
-        for suffix in ("", " half width", " mark")
-    ]
+    names = [f"{key} ({unit})" if unit else key for key, unit in quantities]
+    values = [f"{name}{suffix}" for name in names for suffix in ("", " half width", " mark")]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_csv_text(header) for header in [*identity, *seeds, *comparison, *values])
@@ -188,7 +188,7 @@ def csv_table(boards: Sequence[Board]) -> str:
             line += [difference.mean, difference.low, difference.high, difference.n] if difference else [None] * 4
             line.append(row.p)
             for quantity in quantities:
-                cell = row.cells[quantity[0]] if quantity in units else Cell(mark="not run")
+                cell = row.cells[quantity[0]] if quantity in units else Cell()
                 line += [cell.mean, cell.half_width, cell.mark]
             writer.writerow(_csv_text(value) if isinstance(value, str) else value for value in line)
     return text.getvalue()

@@ -129,7 +129,7 @@ def environments(records: Sequence[Record]) -> Environments:
     shown = [
         {
             "name": f"E{number}",
-            "summary": label(f"{group[0].provenance.hardware}, {len(group):,} trials"),
+            "summary": label(f"{group[0].provenance.hardware}, {len(group):,} trial{'' if len(group) == 1 else 's'}"),
             "facts": _environment_facts(group[0].provenance),
         }
         for number, group in enumerate(list(alike.values())[:ENVIRONMENTS], 1)

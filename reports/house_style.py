@@ -75,11 +75,11 @@ SETTINGS: Any = {
 
 @contextmanager
 def canvas(name: str) -> Iterator[tuple[Figure, Axes]]:
-    """A figure with one pair of axes in the house style. Everything, rendering included, is to happen inside."""
+    """A figure with one pair of axes in the house style; its pixels are points. Rendering too is to happen inside."""
     with mpl.rc_context({**SETTINGS, "svg.hashsalt": name}), warnings.catch_warnings():
         # A label may hold any letter of the world; the reader's own fonts will draw it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure = Figure(figsize=(WIDTH, HEIGHT))
+        figure = Figure(figsize=(WIDTH, HEIGHT), dpi=72)
         FigureCanvasSVG(figure)
         yield figure, figure.add_axes((0.13, 0.16, 0.83, 0.79))
 
@@ -90,10 +90,8 @@ def render(figure: Figure, name: str, title: str, description: str) -> str:
     figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     svg = buffer.getvalue()
     svg = re.sub(r"<!DOCTYPE.*?>\s*", "", svg, count=1, flags=re.DOTALL)
-    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
     svg = _unique_ids(svg, name)
     svg = re.sub(r'(?<= d=")[^"]+', lambda path: _rounded(path[0]), svg)
-    svg = re.sub(r'(?<= transform=")[^"]+', lambda path: _rounded(path[0]), svg)
     labels = (
         f'<title id="{name}-title">{html.escape(title)}</title><desc id="{name}-desc">{html.escape(description)}</desc>'
     )
@@ -129,6 +127,7 @@ def _unique_ids(svg: str, name: str) -> str:
     return re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", svg)
 
 
-def _rounded(numbers: str) -> str:
-    """Hundredths of a point are finer than any screen."""
-    return re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), numbers)
+def _rounded(path: str) -> str:
+    """Tenths of a point are finer than any screen, and such numbers are most of a page's bytes."""
+    shorter = re.sub(r"-?\d+\.\d{2,}", lambda number: f"{float(number[0]):.1f}".removesuffix(".0"), path)
+    return " ".join(shorter.split())

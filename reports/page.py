@@ -4,12 +4,13 @@ import base64
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.record import Record
@@ -18,9 +19,12 @@ from reports.facts import environments, failures, header_facts, latest, trials
 from reports.house_style import themed
 from reports.plots import Plot
 from reports.sheet import Column, Sheet, sheet
-from reports.text import label, message, shortened
+from reports.text import label, message, printable, shortened
 
 TEMPLATES = Path(__file__).parent / "templates"
+
+BOARDS = 200
+"""Boards that are shown in full; the overview has all."""
 
 GROUP_TITLES = {"metric": "Quality", "cost": "Cost of one solution", "training": "Training"}
 
@@ -62,20 +66,22 @@ def page(title: str, boards: Sequence[Illustrated], records: Sequence[Record], k
     named = environments(records)
     told, untold = failures(records)
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FunctionLoader(_template),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     sections = [_section(index, illustrated, kinds) for index, illustrated in enumerate(boards, 1)]
+    overview = [_overview(section, index <= BOARDS) for index, section in enumerate(sections, 1)]
     return environment.get_template("page.html").render(
-        title=label(title),
+        title=message(title),
         lead=_lead(records),
         generated=sorted({label(r.spec.dataset) for r in records if kinds.get(r.spec.dataset) == "generated"}),
         facts=header_facts(records),
-        overview=[_overview(section) for section in sections],
-        sections=sections,
+        overview=overview,
+        sections=sections[:BOARDS],
+        boards_left_out=max(0, len(sections) - BOARDS),
         failures=told,
         failures_left_out=untold,
         trials=trials(records, [illustrated.board for illustrated in boards], named),
@@ -88,6 +94,11 @@ def page(title: str, boards: Sequence[Illustrated], records: Sequence[Record], k
         script=Markup(script),
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
     )
+
+
+def _template(name: str) -> str:
+    """Without the indents, which would be half of a long table."""
+    return re.sub(r"(?m)^ +", "", (TEMPLATES / name).read_text(encoding="utf-8"))
 
 
 def _section(number: int, illustrated: Illustrated, kinds: Mapping[str, str]) -> Section:
@@ -116,10 +127,10 @@ def _group(column: Column) -> str:
 
 
 def _json(value: Any) -> str:
-    return shortened(json.dumps(value, ensure_ascii=False, sort_keys=True), 1000)
+    return printable(shortened(json.dumps(value, ensure_ascii=False, sort_keys=True), 1000))
 
 
-def _overview(section: Section) -> dict[str, Any]:
+def _overview(section: Section, shown: bool) -> dict[str, Any]:
     lines = section.sheet.lines
     board = section.sheet.board
     best = next((line for line in lines if line.row.standing == "best"), None)
@@ -129,7 +140,7 @@ def _overview(section: Section) -> dict[str, Any]:
     compared = sum(line.row.rank is not None for line in lines)
     untested = "not tested: n < 5" if compared > 1 else "nothing to compare"
     return {
-        "anchor": section.anchor,
+        "anchor": section.anchor if shown else "",
         "title": section.sheet.title,
         "best": first.label if first else "none has a result",
         "value": f"{column.title} {first.cells[0].text} {column.unit}".strip() if first and column else "",

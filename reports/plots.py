@@ -24,6 +24,9 @@ LABELLED = 12
 NAME = 26
 """Longest name inside a figure, in characters."""
 
+DRAWN = 12
+"""Curves in one figure at most, the best ranked; all are in its table."""
+
 TABLE_ROWS = 13
 """Points of a curve in the table beside it, evenly picked, the ends included."""
 
@@ -85,9 +88,7 @@ def cost_plot(board: Board, cost: str, name: str) -> Plot | None:
         axes.set_xlabel(f"{priced}, less is better")
         axes.set_ylabel(_axis_label(ranking))
         named = sorted(range(len(rows)), key=lambda index: not rows[index].fronts[cost])[:LABELLED]
-        _name_points(
-            figure, axes, [(xs[i], ys[i], rows[i].label) for i in named], list(zip(xs, ys, strict=True)), stairs
-        )
+        _name_points(axes, [(xs[i], ys[i], rows[i].label) for i in named], list(zip(xs, ys, strict=True)), stairs)
         svg = render(figure, name, title, description)
     headers = ("method", title_of(ranking) + _unit(ranking), priced, "on the front")
     table = tuple(
@@ -108,26 +109,24 @@ def _stairs(front: Sequence[tuple[float, float]], ranking: Quantity) -> list[tup
 
 
 def _name_points(
-    figure: Figure,
     axes: Axes,
     named: Sequence[tuple[float, float, str]],
     points: Sequence[tuple[float, float]],
     stairs: Sequence[tuple[float, float]],
 ) -> None:
     """Puts each name beside its point where it meets no other name, point or line, if there is such a place."""
-    figure.draw_without_rendering()
-    to_points = 72 / figure.dpi
+    axes.autoscale_view()
     taken = []
     for x, y in points:
-        px, py = axes.transData.transform((x, y)) * to_points
+        px, py = axes.transData.transform((x, y))
         taken.append((px - 4, py - 4, px + 4, py + 4))
-    corners = [tuple(axes.transData.transform(corner) * to_points) for corner in stairs]
+    corners = [tuple(axes.transData.transform(corner)) for corner in stairs]
     for (x1, y1), (x2, y2) in itertools.pairwise(corners):
         taken.append((min(x1, x2) - 1, min(y1, y2) - 1, max(x1, x2) + 1, max(y1, y2) + 1))
-    left, bottom, right, top = (value * to_points for value in axes.get_window_extent().extents)
+    left, bottom, right, top = axes.get_window_extent().extents
     for x, y, text in named:
         name = shortened(printable(text[:200]), NAME)
-        px, py = axes.transData.transform((x, y)) * to_points
+        px, py = axes.transData.transform((x, y))
         width, height = 4.3 * len(name) + 2, 9.0
         places = [
             (px + 6, py - height / 2),
@@ -140,12 +139,14 @@ def _name_points(
             (px - 5 - width, py - 5 - height),
         ]
         boxes = [(u, v, u + width, v + height) for u, v in places]
-        inside = [box for box in boxes if left + 3 <= box[0] and box[2] <= right + 8 and bottom <= box[1] and box[3] <= top]
+        inside = [
+            box for box in boxes if left + 3 <= box[0] and box[2] <= right + 8 and bottom <= box[1] and box[3] <= top
+        ]
         box = min(inside or boxes[:1], key=lambda box: sum(_overlap(box, other) for other in taken))
         taken.append(box)
         axes.annotate(
             name,
-            (box[0] / to_points, box[1] / to_points + 1.5),
+            (box[0], box[1] + 1.5),
             xycoords="figure pixels",
             fontsize=8,
             color=INK,
@@ -174,7 +175,7 @@ def curve_plot(chart: Chart, board: Board, name: str) -> Plot:
     description = f"{spread}, by {label(chart.x_name)}. {ends}."
     with canvas(name) as (figure, axes):
         axes.set_position((0.13, 0.16, 0.60, 0.79))
-        for band in reversed(chart.bands):
+        for band in reversed(chart.bands[:DRAWN]):
             _draw_band(axes, band)
         values = [value for band in chart.bands for value in band.means]
         if min(values) > 0 and max(values) / min(values) > 1000:
@@ -191,7 +192,7 @@ def curve_plot(chart: Chart, board: Board, name: str) -> Plot:
 
 def _draw_band(axes: Axes, band: Band) -> None:
     colour, marker = _series(band.position)
-    if band.half_widths:
+    if band.half_widths and colour != OTHERS:
         low = [mean - half for mean, half in zip(band.means, band.half_widths, strict=True)]
         high = [mean + half for mean, half in zip(band.means, band.half_widths, strict=True)]
         axes.fill_between(band.x, low, high, color=colour, alpha=0.16, linewidth=0)
@@ -204,9 +205,9 @@ def _draw_band(axes: Axes, band: Band) -> None:
 def _name_ends(figure: Figure, axes: Axes, bands: Sequence[Band]) -> None:
     """Names at the right, beside the ends of their curves, pushed apart where these meet."""
     named = list(enumerate(bands))[: len(SERIES)]
-    figure.draw_without_rendering()
+    axes.autoscale_view()
     bottom, top = axes.get_window_extent().ymin, axes.get_window_extent().ymax
-    gap = 12 * figure.dpi / 72
+    gap = 12
     heights = {}
     for index, band in named:
         height = axes.transData.transform((band.x[-1], band.means[-1]))[1]

@@ -7,7 +7,7 @@ LABEL = 60
 """Longest label in a table or a figure, in characters."""
 
 MESSAGE = 300
-TRACEBACK = 4_000
+TRACEBACK = 2_000
 
 
 def printable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What every test finds: the toy plug-in, shapes checked at run time, and no settings of the developer's own machine."""
+"""What every test finds: the toy plug-in, shapes checked at run time, and no settings of the developer's machine."""
 
 import os
 import subprocess

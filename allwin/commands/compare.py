@@ -26,19 +26,30 @@ def command(first: str, second: str, metric: str, store: Path, as_json: bool) ->
     records = records_of(Store.open(store), None)
     by_key = {record.key: record for record in records}
     found = [
-        _compared(board, a, b, metric, by_key)
+        pair
         for board in boards_of(records)
         for a in _rows(board, first)
         for b in _rows(board, second)
-        if a is not b
+        if a is not b and (pair := _compared(board, a, b, metric, by_key))
     ]
-    found = [pair for pair in found if pair]
     if not found:
         raise _nothing(boards_of(records), first, second, metric, store)
     if as_json:
         print_json(found)
         return
-    headings = ("task", "dataset", "budget", "metric", "first", "second", "n", "difference", "95 % interval", "p", "better")
+    headings = (
+        "task",
+        "dataset",
+        "budget",
+        "metric",
+        "first",
+        "second",
+        "n",
+        "difference",
+        "95 % interval",
+        "p",
+        "better",
+    )
     print_table(headings, [_cells(pair) for pair in found], right=("n", "difference", "p"))
 
 
@@ -92,8 +103,17 @@ def _cells(pair: dict[str, Any]) -> list[str]:
     interval = "one pair has none" if pair["low"] is None else f"{pair['low']:.4g} to {pair['high']:.4g}"
     p = "n < 5" if pair["p"] is None else f"{pair['p']:.2g}"
     head = [pair[name] for name in ("task", "dataset", "budget")]
-    return [*head, f"{pair['metric']} ({pair['unit']})", pair["first"], pair["second"], str(pair["n"]),
-            f"{pair['difference']:.4g}", interval, p, pair["better"]]
+    return [
+        *head,
+        f"{pair['metric']} ({pair['unit']})",
+        pair["first"],
+        pair["second"],
+        str(pair["n"]),
+        f"{pair['difference']:.4g}",
+        interval,
+        p,
+        pair["better"],
+    ]
 
 
 def _nothing(boards: Any, first: str, second: str, metric: str, store: Path) -> Exception:

@@ -55,6 +55,6 @@ def command(grid: Grid, store: Path, retry: tuple[str, ...], everything: bool, a
     if len(shown) < len(rows):
         print_line(f"… and {len(rows) - len(shown)} more; --all shows them")
     print_line(
-        f"{len(cells)} cells at {cells[0].spec.budget} budget: {len(planned.to_run)} to do, {len(planned.reused)} stand, "
-        f"{len(planned.to_skip)} to skip"
+        f"{len(cells)} cells at {cells[0].spec.budget} budget: {len(planned.to_run)} to do, "
+        f"{len(planned.reused)} stand, {len(planned.to_skip)} to skip"
     )

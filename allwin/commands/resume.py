@@ -11,8 +11,7 @@ from allwin.options import store_option
 
 @click.command()
 @store_option
-@click.pass_context
-def command(context: click.Context, store: Path) -> Any:
+def command(store: Path) -> Any:
     """Go on with the last run of a store, with the same words."""
     from allwin.cli import group
     from allwin.commands.run import LAST_RUN

@@ -3,12 +3,16 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from allwin.grid_options import Grid, grid_options
 from allwin.options import json_option
+
+if TYPE_CHECKING:
+    from bench.contracts import Budget
+    from bench.limits import Limits
 
 LAST_RUN = "last-run.json"
 """In the store: the arguments of its last run, for `allwin resume`."""
@@ -46,7 +50,6 @@ def command(
     failed, 130 after Ctrl-C (once: the running trials end; twice: at once).
     """
     from bench.errors import UserError
-    from bench.limits import GIB, Limits
     from bench.runner import Options, plan, run
     from bench.store import Store
 
@@ -56,7 +59,7 @@ def command(
     opened = Store.open(store, create=True)
     (store / LAST_RUN).write_text(json.dumps(sys.argv[1:]), encoding="utf-8")
     planned = plan(cells, opened, retry)
-    limits = _limits(suite, cells, time_limit, memory_limit, Limits, GIB)
+    limits = _limits(cells[0].spec.budget, time_limit, memory_limit)
     options = Options(engine, workers, threads, address, limits, retry, grid.paths, pdb)
 
     from allwin.live import Live
@@ -77,15 +80,14 @@ def command(
     return _conclude(suite, cells, opened, progress, as_json)
 
 
-def _limits(
-    suite: Any, cells: list[Any], time_limit: float | None, memory_limit: float | None, limits: Any, gib: int
-) -> Any:
-    from bench.limits import DEFAULT_LIMITS
+def _limits(budget: "Budget", time_s: float | None, memory_gib: float | None) -> "Limits | None":
+    """The budget's limits with what was asked for in their place; None where nothing was."""
+    from bench.limits import DEFAULT_LIMITS, GIB, Limits
 
-    if time_limit is None and memory_limit is None:
+    if time_s is None and memory_gib is None:
         return None
-    default = DEFAULT_LIMITS[cells[0].spec.budget]
-    return limits(time_limit or default.time_s, int(memory_limit * gib) if memory_limit else default.memory_bytes)
+    default = DEFAULT_LIMITS[budget]
+    return Limits(time_s or default.time_s, int(memory_gib * GIB) if memory_gib else default.memory_bytes)
 
 
 def _conclude(suite: Any, cells: list[Any], store: Any, progress: Any, as_json: bool) -> int:
@@ -125,7 +127,7 @@ def _conclude(suite: Any, cells: list[Any], store: Any, progress: Any, as_json: 
     else:
         print_boards(boards_of(records))
         print_line(
-            f"{len(cells)} cells: {good} ok ({progress.reused} reused), {failed} failed, {statuses.count('skipped')} skipped"
-            f" -> {store.path}"
+            f"{len(cells)} cells: {good} ok, {failed} failed, {statuses.count('skipped')} skipped; "
+            f"{progress.reused} reused -> {store.path}"
         )
     return 0 if good and not failed else 1

@@ -13,7 +13,10 @@ from allwin.options import json_option
 @grid_options(required=False)
 @json_option
 def command(grid: Grid | None, store: Path, as_json: bool) -> int:
-    """How far SUITE is in a store, or all that the store holds; every failure with its cause. Exit code 1 with failures."""
+    """How far SUITE is in a store, or all that the store holds, and every failure with its cause.
+
+    Exit code 1 where something failed.
+    """
     from allwin.output import print_json, print_line, print_table
     from bench.store import Store
 

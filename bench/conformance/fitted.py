@@ -13,7 +13,7 @@ from bench.conformance.rules import Broken, NotApplicable, rule, told
 from bench.conformance.subject import SEEDS, Attempt, Killed, Subject
 from bench.conformance.watch import Observation, copied, equal, tensors
 from bench.contracts import Workload
-from bench.trial import clean_slate, evaluation_mode
+from bench.slate import clean_slate, evaluation_mode
 
 KILLS = 4
 """After the first step, after the last, and at random between."""

@@ -14,7 +14,7 @@ from bench.errors import Unsupported, UserError
 from bench.registry import WRAPPED, Entry, Registry
 from bench.run import Run
 from bench.seeds import derive_seed
-from bench.trial import clean_slate, evaluation_mode
+from bench.slate import clean_slate, evaluation_mode
 from bench.validate import construct, entries_of, resolve
 
 BUDGET: Literal["smoke"] = "smoke"

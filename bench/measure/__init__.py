@@ -20,7 +20,7 @@ UNITS = {
     "macs": "MAC",
     "latency_ms": "ms",
     "first_call_ms": "ms",
-    "throughput_per_s": "items/s",
+    "throughput_per_s": "item/s",
     "peak_memory_bytes": "byte",
     "energy_j": "J",
 }

@@ -188,7 +188,7 @@ def window_detail(span: Span, meter: EnergyMeter) -> dict[str, Any]:
         "scope": meter.counter.scope,
         "state_before": span.states[0],
         "state_after": span.states[-1],
-        "flags": [] if long_enough else ["short_window"],
+        "short_window": not long_enough,
     }
 
 

@@ -91,8 +91,8 @@ class Clock(Protocol):
     def sample(self, call: Call, calls: int) -> list[float]:
         """Milliseconds of each of so many calls."""
 
-    def host_detail(self, call: Call, /) -> tuple[dict[str, Any], list[str]]:
-        """What the host's clock adds, and its flags."""
+    def host_detail(self, call: Call, /) -> dict[str, Any]:
+        """What the host's clock adds."""
 
 
 class HostClock:
@@ -106,8 +106,8 @@ class HostClock:
             samples.append((time.perf_counter_ns() - started) / 1e6)
         return samples
 
-    def host_detail(self, _call: Call) -> tuple[dict[str, Any], list[str]]:
-        return {}, []
+    def host_detail(self, _call: Call) -> dict[str, Any]:
+        return {}
 
 
 class CudaClock:
@@ -130,7 +130,7 @@ class CudaClock:
             samples += [start.elapsed_time(end) for start, end in pairs]
         return samples
 
-    def host_detail(self, call: Call) -> tuple[dict[str, Any], list[str]]:
+    def host_detail(self, call: Call) -> dict[str, Any]:
         """A GPU that idles between kernels shows in no pair of events; the time of handing a call over shows it."""
         issued, done = [], []
         for _ in range(HOST_SAMPLES):
@@ -141,8 +141,7 @@ class CudaClock:
             synchronise(self._device)
             done.append((time.perf_counter_ns() - started) / 1e6)
         issue_ms, host_ms = statistics.median(issued), statistics.median(done)
-        flags = ["launch_bound"] if issue_ms >= LAUNCH_BOUND * host_ms else []
-        return {"host_ms": host_ms, "issue_ms": issue_ms}, flags
+        return {"host_ms": host_ms, "issue_ms": issue_ms, "launch_bound": issue_ms >= LAUNCH_BOUND * host_ms}
 
 
 def measure_latency(workload: Workload, device: torch.device, rules: LatencyRules) -> dict[str, Measurement]:
@@ -163,14 +162,11 @@ def measure_latency(workload: Workload, device: torch.device, rules: LatencyRule
         first_ms = (time.perf_counter_ns() - started) / 1e6
         warmup_calls, settled = warm_up(clock, call, rules)
         samples, elapsed_s = take_samples(clock, call, rules)
-        host_detail, flags = clock.host_detail(call)
+        host_detail = clock.host_detail(call)
 
-    if not settled:
-        flags.insert(0, "unstable")
-    if len(samples) < rules.samples:
-        flags.append("few_samples")
-    detail = summary(samples) | host_detail
-    detail |= {"warmup_calls": warmup_calls, "threads": torch.get_num_threads(), "flags": flags}
+    flags = {"unstable": not settled, "few_samples": len(samples) < rules.samples}
+    detail = summary(samples) | host_detail | flags
+    detail |= {"warmup_calls": warmup_calls, "threads": torch.get_num_threads()}
     throughput = len(samples) * workload.items / elapsed_s
     return {
         "latency_ms": Measurement(
@@ -179,9 +175,9 @@ def measure_latency(workload: Workload, device: torch.device, rules: LatencyRule
         "first_call_ms": Measurement(value=first_ms, unit="ms", instrument="perf_counter_ns"),
         "throughput_per_s": Measurement(
             value=throughput,
-            unit="items/s",
+            unit="item/s",
             instrument="perf_counter_ns",
-            detail={"calls": len(samples), "items": workload.items, "window_s": elapsed_s, "flags": flags},
+            detail={"calls": len(samples), "items": workload.items, "window_s": elapsed_s} | flags,
         ),
     }
 

@@ -11,7 +11,7 @@ since Adam is invariant to it and a stage starts afresh; here `layer_decay` scal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -27,8 +27,9 @@ LOG_EVERY = 10
 """Steps between two points of the loss curve: there are three curves a layer."""
 
 
+@runtime_checkable
 class Unrolled(Protocol):
-    """A module with one entry in `layers` for each iteration. What layers share belongs to the first that uses it."""
+    """A module with one entry in `layers` for each iteration; the first also owns what they share."""
 
     layers: nn.ModuleList
 
@@ -40,6 +41,7 @@ class Unrolled(Protocol):
     def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
 
 
+@runtime_checkable
 class Schedule(Protocol):
     """The settings of an unrolled method by which it is trained."""
 
@@ -81,12 +83,7 @@ class Stage:
 
 def plan(layers: nn.ModuleList, schedule: Schedule) -> Iterator[Stage]:
     """The stages of the whole training, in order."""
-    variables: list[list[nn.Parameter]] = []
-    seen: set[nn.Parameter] = set()
-    for layer in layers:
-        variables.append([variable for variable in layer.parameters() if variable not in seen])
-        seen.update(variables[-1])
-
+    variables = [list(layer.parameters()) for layer in layers]
     rates = list(zip(schedule.lrs, schedule.stage_steps, strict=True))
     if schedule.training == "end-to-end":
         for number, (lr, steps) in enumerate(rates, start=1):

@@ -44,11 +44,9 @@ class AnalyticLayer(nn.Module):
 
 
 class ALISTANetwork(nn.Module):
-    matrix: Tensor
-
     def __init__(self, dictionary: Float[Tensor, "m n"], weight: float, percents: Sequence[float]) -> None:
         super().__init__()
-        self.register_buffer("matrix", analytic_matrix(dictionary))
+        self.matrix = nn.Buffer(analytic_matrix(dictionary))
         theta = dictionary.new_tensor(weight / lipschitz(dictionary))
         self.layers = nn.ModuleList(AnalyticLayer(theta, percent) for percent in percents)
 
@@ -89,7 +87,7 @@ class ALISTA:
 
     presets: ClassVar[Presets] = {
         "smoke": {"layers": 4, "stage_steps": (10, 10, 10), "lrs": (2e-2, 1e-2, 2e-3)},
-        "small": {"stage_steps": (30, 50, 30), "lrs": (2e-2, 1e-2, 2e-3)},
+        "small": {"stage_steps": (20, 20, 10), "lrs": (2e-2, 1e-2, 2e-3)},
         "gpu": {"stage_steps": (400, 800, 200)},
     }
 

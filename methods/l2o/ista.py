@@ -27,13 +27,10 @@ from tasks.l2o.lasso import Instances
 
 
 class ISTASolver(nn.Module):
-    step: Tensor
-    weight: Tensor
-
     def __init__(self, step: float, weight: float) -> None:
         super().__init__()
-        self.register_buffer("step", torch.tensor(step, dtype=torch.float64))
-        self.register_buffer("weight", torch.tensor(weight, dtype=torch.float64))
+        self.step = nn.Buffer(torch.tensor(step, dtype=torch.float64))
+        self.weight = nn.Buffer(torch.tensor(weight, dtype=torch.float64))
 
     def iterates(self, instances: Instances) -> Iterator[Float[Tensor, "b n"]]:
         x = instances.start

@@ -18,7 +18,7 @@ Dimensions: b instances, m measurements, n unknowns, k iterations.
 
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol
 
 import torch
 from jaxtyping import Float
@@ -70,7 +70,7 @@ class Samples:
     instances: Instances
     signals: Float[Tensor, "b n"]
 
-    def to(self, device: torch.device) -> Self:
+    def to(self, device: torch.device) -> "Samples":
         return replace(self, instances=self.instances.to(device), signals=self.signals.to(device))
 
 
@@ -98,7 +98,7 @@ class SparseProblem:
             return samples.instances.objective(x).sum()
         return 0.5 * (x - samples.signals).square().sum()
 
-    def to(self, device: torch.device) -> Self:
+    def to(self, device: torch.device) -> "SparseProblem":
         return replace(self, dictionary=self.dictionary.to(device), validation=self.validation.to(device))
 
 
@@ -111,7 +111,7 @@ class Draws:
         self._seed = run.stream()
         self._batch = 0
 
-    def __iter__(self) -> Self:
+    def __iter__(self) -> "Draws":
         return self
 
     def __next__(self) -> Samples:

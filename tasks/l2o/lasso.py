@@ -8,7 +8,6 @@ Dimensions: b instances, m measurements, n unknowns, k iterations.
 
 import math
 from dataclasses import dataclass, replace
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -46,7 +45,7 @@ class Instances:
         """A subgradient of `objective`: the l1 norm counts as flat where an entry is zero."""
         return self.weight * x.sign() - self.residual(x) @ self.dictionary
 
-    def to(self, target: torch.device | torch.dtype) -> Self:
+    def to(self, target: torch.device | torch.dtype) -> "Instances":
         return replace(self, dictionary=self.dictionary.to(target), measurements=self.measurements.to(target))
 
 

@@ -1,5 +1,6 @@
 """The command line, called in this process."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from allwin.__main__ import main
+
+HEAVY = ("torch", "ray", "pandas", "matplotlib", "scipy")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,15 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 
 @pytest.fixture
+def imports_told() -> str:
+    """A program that runs one command line, and prints which heavy libraries it imported on the way."""
+    return (
+        "import sys\nfrom allwin.__main__ import main\ntry:\n    main(sys.argv[1:])\n"
+        f"finally:\n    print('imported:', [name for name in {HEAVY!r} if name in sys.modules])\n"
+    )
+
+
+@pytest.fixture
 def plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Installs a distribution made of strings: the modules of its package `plugged`, and its entry points."""
 
@@ -44,6 +56,9 @@ def plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
         for name, text in {"__init__": "", **modules}.items():
             (home / "plugged" / f"{name}.py").write_text(text)
         monkeypatch.syspath_prepend(home)
+        # Another test's package of this name may have been imported.
+        for name in [name for name in sys.modules if name.partition(".")[0] == "plugged"]:
+            monkeypatch.delitem(sys.modules, name)
         return home
 
     return install

@@ -12,12 +12,18 @@ from allwin.commands import doctor
 from allwin.commands.doctor import Finding
 
 
-def test_doctor_looks_at_everything_and_ends_well(call: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ALLWIN_DATA", str(tmp_path))
-    answer = call("doctor", "--json")
-    document = json.loads(answer.out)
+def test_doctor_looks_at_everything_and_imports_nothing_heavy_itself(imports_told: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", imports_told, "--data", str(tmp_path), "doctor", "--json"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    *printed, imported = done.stdout.splitlines()
+    document = json.loads("\n".join(printed))
     found = {item["name"]: item for item in document["findings"]}
-    assert (answer.code, document["ok"]) == (0, True)
+    assert (done.returncode, document["ok"], imported) == (0, True, "imported: []")
     wanted = {"python", "packages", "cores", "torch", "device", "energy of cpu", "ray", "git", "data root", "store"}
     assert wanted <= set(found)
     assert found["torch"]["found"].startswith("2.")

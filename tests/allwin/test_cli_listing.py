@@ -98,7 +98,9 @@ def test_list_shows_a_method_given_by_path(call: Callable, tmp_path: Path) -> No
 
 
 def test_a_plug_in_that_cannot_be_read_is_listed_as_broken_and_hides_nothing(call: Callable, plug_in: Callable) -> None:
-    plug_in({"half": "@method('toy'\nclass Half:"}, "[allwin.methods]\nhalf = plugged.half\nnowhere = plugged.nothing\n")
+    plug_in(
+        {"half": "@method('toy'\nclass Half:"}, "[allwin.methods]\nhalf = plugged.half\nnowhere = plugged.nothing\n"
+    )
     answer = call("list", "--json")
     document = json.loads(answer.out)
     assert answer.code == 0

@@ -1,13 +1,16 @@
 """Each rule catches the method that breaks it, and only that rule does: a gallery of broken methods."""
 
 import re
+import socket
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench import registry
 from bench.conformance import RULES, Outcome, Subject, check
 from bench.conformance.declared import outside
+from bench.conformance.watch import equal, observed
 from bench.errors import UserError
 from bench.settings import Count, Fraction, Natural, UnitInterval
 
@@ -95,6 +98,7 @@ BROKEN = [
     ("fits", at_start("raise SystemExit(3)")),
     ("fits", at_start("raise Unsupported('never')")),
     ("fits", ("run.log(step, loss=loss)", "run.log(step, loss=loss / 0)")),
+    ("fits", at_end("run.log(12, last=float('nan'))")),
     ("writes", at_start("open('left.txt', 'w').close()")),
     ("writes", at_start("torch.save({}, 'left.pt')")),
     ("writes", at_start("import os", "os.chdir('..')")),
@@ -121,6 +125,11 @@ BROKEN = [
         ),
     ),
     ("same-seed", ("generator=run.generator))\n", "generator=run.generator) + len(SEEN))\n        SEEN.append(1)\n")),
+    ("same-seed", (RETURN, "        SEEN.append(1)\n        return lambda draws: torch.tensor(float(len(SEEN)))\n")),
+    (
+        "same-seed",
+        at_end("SEEN.append(1)", "net.of_no_account = torch.nn.Buffer(torch.tensor(float(len(SEEN))))"),
+    ),
     ("other-seed", at_start("assert run.seed == 0")),
     ("resumes", (STATE, 'state = {"net": net, "draws": draws}')),
     ("resumes", (STATE, 'state = {"net": net, "optimizer": optimizer}')),
@@ -178,9 +187,22 @@ def test_every_rule_for_methods_is_broken_once_in_the_gallery() -> None:
 
 
 def test_a_connection_is_refused_and_not_only_noted(tmp_path: Path) -> None:
-    outcomes = examine(tmp_path, changed(GOOD, at_start("import socket", "socket.socket().connect(('127.0.0.1', 9))")))
-    assert outcomes["no-network"].saw == "fit wanted to reach 127.0.0.1:9"
-    assert outcomes["fits"] == Outcome("fits", outcomes["fits"].meaning, "skip", "needs no-network")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        calls = at_start("import socket", f"socket.socket().connect(('127.0.0.1', {port}))")
+        outcomes = examine(tmp_path, changed(GOOD, calls))
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    assert outcomes["no-network"].saw == f"fit wanted to reach 127.0.0.1:{port}"
+    assert (outcomes["fits"].state, outcomes["fits"].saw) == ("skip", "needs no-network")
+
+
+def test_whoever_watches_goes_back_to_where_he_was(tmp_path: Path) -> None:
+    here = Path.cwd()
+    with observed() as seen:
+        assert Path.cwd() == seen.sandbox != here
+    assert Path.cwd() == here
 
 
 def test_draws_from_torchs_global_generator_are_allowed_and_told(tmp_path: Path) -> None:
@@ -191,8 +213,6 @@ def test_draws_from_torchs_global_generator_are_allowed_and_told(tmp_path: Path)
 
 
 def test_process_state_is_as_before_whatever_the_method_did(tmp_path: Path) -> None:
-    import torch
-
     kept = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_rng_state(), Path.cwd()
     examine(tmp_path, changed(GOOD, at_end("torch.set_default_dtype(torch.float64)", "torch.set_grad_enabled(False)")))
     examine(tmp_path, changed(GOOD, at_start("import os", "os.chdir('..')", "torch.manual_seed(3)")))
@@ -226,7 +246,9 @@ def test_a_task_that_does_not_load_is_not_the_methods_fault(tmp_path: Path) -> N
 
 
 def test_a_method_is_tried_on_the_next_data_set_where_it_does_not_support_the_first(tmp_path: Path) -> None:
-    second = 'DatasetCard("far", "Draws far away", "none", "generated", "20 draws", "generated"),\n    DatasetCard("absent"'
+    second = (
+        'DatasetCard("far", "Draws far away", "none", "generated", "20 draws", "generated"),\n    DatasetCard("absent"'
+    )
     far = task_text(
         ('DatasetCard("absent"', second),
         ("return ToyProblem(mean +", "return ToyProblem(1000 * (dataset == 'far') + mean +"),
@@ -257,8 +279,23 @@ def test_a_method_that_wraps_another_is_checked_around_it() -> None:
 
 def test_a_data_set_that_is_not_here_is_refused_in_one_line() -> None:
     known = registry.load()
-    with pytest.raises(UserError, match=r"^toy/descent: no data set of toy is here; `allwin data` shows what is missing$"):
+    with pytest.raises(
+        UserError, match=r"^toy/descent: no data set of toy is here; `allwin data` shows what is missing$"
+    ):
         Subject(known, known.method("toy", "descent"), dataset="absent")
+
+
+def test_an_interrupt_goes_through(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        examine(tmp_path, changed(GOOD, at_start("raise KeyboardInterrupt")))
+
+
+def test_equality_is_to_the_bit() -> None:
+    assert equal(torch.tensor([float("nan"), 1.0]), torch.tensor([float("nan"), 1.0]))
+    assert not equal(torch.tensor(0.0), torch.tensor(-0.0))
+    assert not equal(torch.zeros(2), torch.zeros(2, dtype=torch.float64))
+    assert not equal(torch.zeros(2), torch.zeros(2, 1))
+    assert not equal(1, 1.0)
 
 
 def test_values_outside_a_range_are_just_outside() -> None:

@@ -21,7 +21,11 @@ def suite(**words: Any) -> Suite:
 
 
 def test_a_grid_is_the_product_of_methods_sweeps_data_sets_and_seeds() -> None:
-    block = {"task": "toy", "datasets": ["normal", "absent"], "methods": ["sample-mean", {"descent": {"lr": [0.1, 0.2, 0.3]}}]}
+    block = {
+        "task": "toy",
+        "datasets": ["normal", "absent"],
+        "methods": ["sample-mean", {"descent": {"lr": [0.1, 0.2, 0.3]}}],
+    }
     cells = expand(suite(grid=[block], seeds=[0, 7]), REGISTRY)
     assert len(cells) == (1 + 3) * 2 * 2
     assert len({cell.key for cell in cells}) == len(cells)
@@ -57,7 +61,9 @@ def test_a_data_set_that_is_not_here_is_skipped_before_anything_loads() -> None:
 
 
 def test_a_suite_that_only_profiles_skips_methods_that_cannot_be_built() -> None:
-    cells = expand(suite(stages=["profile"], seeds=1, grid=[{"task": "toy", "methods": ["sample-mean", "descent"]}]), REGISTRY)
+    cells = expand(
+        suite(stages=["profile"], seeds=1, grid=[{"task": "toy", "methods": ["sample-mean", "descent"]}]), REGISTRY
+    )
     assert [cell.skip and cell.skip[0] for cell in cells] == [None, "unsupported"]
 
 
@@ -72,9 +78,18 @@ def test_a_suite_that_only_profiles_skips_methods_that_cannot_be_built() -> None
         ({"grid": [{"task": "toyy"}]}, "unknown task: toyy; did you mean toy"),
         ({"grid": [{"task": "toy", "methods": ["descnt"]}]}, "unknown method of toy: descnt; did you mean descent"),
         ({"grid": [{"task": "toy", "datasets": ["norml"]}]}, "unknown data set of toy: norml; did you mean normal"),
-        ({"grid": [{"task": "toy", "methods": [{"descent": {"lr": -1}}]}]}, "lr must be above 0.0, got -1; set it with"),
-        ({"grid": [{"task": "toy", "methods": [{"descent": {"lrr": 1}}]}]}, "unknown setting of toy/descent: lrr; did you mean lr"),
-        ({"grid": [{"task": "toy", "methods": [{"descent": {"loss": "cube"}}]}]}, "loss must be 'square' or 'absolute'"),
+        (
+            {"grid": [{"task": "toy", "methods": [{"descent": {"lr": -1}}]}]},
+            "lr must be above 0.0, got -1; set it with",
+        ),
+        (
+            {"grid": [{"task": "toy", "methods": [{"descent": {"lrr": 1}}]}]},
+            "unknown setting of toy/descent: lrr; did you mean lr",
+        ),
+        (
+            {"grid": [{"task": "toy", "methods": [{"descent": {"loss": "cube"}}]}]},
+            "loss must be 'square' or 'absolute'",
+        ),
         ({"grid": [{"task": "toy", "methods": ["shrunk"]}]}, r"write shrunk\(METHOD\)"),
         ({"grid": [{"task": "toy", "methods": ["descent(shrunk)"]}]}, "wraps no other method"),
         ({"stages": ["evaluate"]}, "evaluate needs fit"),
@@ -98,7 +113,11 @@ def test_a_malformed_override_shows_how_to_write_it(text: str) -> None:
 
 
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
@@ -111,7 +130,11 @@ def test_a_spec_read_back_from_its_json_is_the_same_to_the_letter(parameters: di
     assert canonical(again.model_dump()) == canonical(spec.model_dump())
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda i: st.lists(i) | st.dictionaries(st.text(), i)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(), lambda i: st.lists(i) | st.dictionaries(st.text(), i)
+    )
+)
 def test_whatever_a_suite_file_holds_gives_cells_or_one_line(content: Any) -> None:
     try:
         expand(parse_suite(content, "x", "x.yaml"), REGISTRY)

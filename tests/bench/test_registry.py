@@ -42,14 +42,20 @@ def test_a_method_is_read_without_being_run(tmp_path: Path) -> None:
     file = tmp_path / "my_own.py"
     file.write_text(METHOD)
     entry = registry.load([file]).method("toy", "my-own")
-    assert (entry.title, entry.cls, entry.paper, entry.summary) == ("toy/my-own", "Mine", "nobody", "Says one line over two.")
+    assert (entry.title, entry.cls, entry.paper, entry.summary) == (
+        "toy/my-own",
+        "Mine",
+        "nobody",
+        "Says one line over two.",
+    )
     (setting,) = entry.settings
     assert (setting.name, setting.default, setting.meaning) == ("steps", 1000, "How many.")
     assert entry.presets == {"smoke": {"steps": 2}}
 
 
 def test_reading_the_registries_imports_neither_torch_nor_ray() -> None:
-    code = "import sys, bench, bench.registry as r; r.load(); print([m for m in ('torch', 'ray', 'pandas') if m in sys.modules])"
+    heavy = "print([name for name in ('torch', 'ray', 'pandas') if name in sys.modules])"
+    code = f"import sys, bench, bench.registry as r; r.load(); {heavy}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -84,7 +90,9 @@ def test_a_file_that_cannot_be_read_says_where(tmp_path: Path, before: str, afte
         registry.load([file])
 
 
-def test_a_broken_plug_in_is_kept_by_name_and_takes_nothing_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_plug_in_is_kept_by_name_and_takes_nothing_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     package = tmp_path / "rotten"
     package.mkdir()
     (package / "__init__.py").write_text("")

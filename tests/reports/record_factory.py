@@ -4,8 +4,6 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
 from bench.record import Curve, Failure, Measurement, MetricValue, Provenance, Record, Spec, not_measured
 from bench.store import frame_of
 from reports.board import Board
@@ -98,7 +96,7 @@ def profile(
         "parameters": cost(macs / 2, "parameter"),
         "macs": cost(macs, "MAC"),
         "latency_ms": cost(latency_ms, "ms", p5=latency_ms * 0.9),
-        "throughput_per_s": cost(256e3 / latency_ms, "item/s"),
+        "throughput_per_s": cost(256e3 / latency_ms, "items/s"),
         "peak_memory_bytes": cost(64 * 2**20, "byte"),
         "energy_j": not_measured("J", energy),
     }
@@ -115,10 +113,6 @@ def boards_of(records: list[Record]) -> list[Board]:
 def board_of(records: list[Record]) -> Board:
     (board,) = boards_of(records)
     return board
-
-
-def frame(records: list[Record]) -> pd.DataFrame:
-    return frame_of(records)
 
 
 def _provenance(hardware: str, suite: str) -> dict[str, Any]:

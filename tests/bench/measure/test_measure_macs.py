@@ -172,6 +172,13 @@ def test_what_computes_and_has_no_formula_is_listed_with_its_calls() -> None:
     assert counter.uncounted == {"aten.relu": 2, "aten._softmax": 1}
 
 
+def test_the_overloads_of_an_operator_are_listed_together() -> None:
+    with MacsCounter() as counter:
+        torch.ones(3, 4).sum()
+        torch.ones(3, 4).sum(dim=0)
+    assert counter.uncounted == {"aten.sum": 2}
+
+
 def test_views_copies_and_new_memory_are_not_listed() -> None:
     with MacsCounter() as counter:
         numbers = torch.zeros(3, 4)
