@@ -41,7 +41,7 @@ class Grid:
         from bench import grid, registry, suite
 
         known = registry.load(self.paths)
-        names = suite.suite_names()
+        names = registry.suite_names()
         if self.name in known.tasks and self.name not in names:
             chosen = grid.suite_of_task(known.task(self.name), self.choice.budget or DEFAULT_TASK_BUDGET)
         elif self.name in names or self.name.endswith((".yaml", ".yml")):

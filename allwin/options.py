@@ -36,9 +36,7 @@ def dataset_names() -> list[tuple[str, str]]:
 
 
 def suite_names() -> list[tuple[str, str]]:
-    from bench import suite
-
-    return [(name, "") for name in suite.suite_names()]
+    return [(name, "") for name in registry.suite_names()]
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")

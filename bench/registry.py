@@ -278,6 +278,12 @@ def package_folders(package: str) -> list[Path]:
     return [Path(place) for place in (spec.submodule_search_locations or [])] if spec else []
 
 
+def suite_names() -> dict[str, Path]:
+    """The suites of the tree, by name."""
+    files = (path for folder in package_folders("suites") for path in sorted(folder.glob("*.yaml")))
+    return {path.stem: path for path in files}
+
+
 def _tree_files(kind: Literal["task", "method"]) -> Iterator[tuple[Path, str, str]]:
     """Files of the tree that may declare an entry, with the entry's name and import name."""
     for root in package_folders("tasks" if kind == "task" else "methods"):
@@ -337,6 +343,10 @@ def _read_entry_point(
 ) -> None:
     origin = point.dist.name if point.dist else "entry point"
     top, *rest = point.module.split(".")
+    spec = importlib.util.find_spec(top)
+    single = Path(spec.origin) if spec and spec.origin and not rest and not spec.submodule_search_locations else None
+    if single and _read_into(registry, single, kind, point.name, point.module, origin):
+        return
     for root in package_folders(top):
         file = root.joinpath(*rest)
         path = file / "__init__.py" if file.is_dir() else file.with_suffix(".py")

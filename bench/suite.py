@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from bench.contracts import BUDGETS, STAGES, Budget, Stage
 from bench.errors import UserError
-from bench.registry import package_folders, unknown
+from bench.registry import suite_names, unknown
 
 Scalar = str | int | float | bool | None
 Values = dict[str, Any]
@@ -97,12 +97,6 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{path}: cannot be read ({error}); name a readable YAML file") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: {error}; mend the YAML there".replace("\n", " ")) from error
-
-
-def suite_names() -> dict[str, Path]:
-    """The suites of the tree, by name."""
-    files = (path for folder in package_folders("suites") for path in sorted(folder.glob("*.yaml")))
-    return {path.stem: path for path in files}
 
 
 def load_suite(name: str | Path) -> Suite:

@@ -188,7 +188,7 @@ def _store(store: Path) -> Finding:
 
 def _registry() -> Iterator[Finding]:
     known = registry.load()
-    suites = suite.suite_names()
+    suites = registry.suite_names()
     bad = [(item.name, item.path, item.message) for item in known.broken]
     for name, file in suites.items():
         try:

@@ -95,7 +95,7 @@ def _method(entry: Entry) -> dict[str, Any]:
 
 def _suites() -> tuple[list[dict[str, Any]], list[Broken]]:
     read, broken = [], []
-    for name, path in suite.suite_names().items():
+    for name, path in registry.suite_names().items():
         try:
             found = suite.load_suite(name)
         except UserError as error:

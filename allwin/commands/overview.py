@@ -8,7 +8,7 @@ from pathlib import Path
 from allwin.cli import VERBS
 from allwin.options import STORE_ENVIRONMENT, store_path
 from allwin.output import one_line, print_line, print_table
-from bench import data, registry, suite
+from bench import data, registry
 from bench.errors import UserError
 
 LOOKED_AT = 5000
@@ -20,7 +20,7 @@ def show() -> None:
     print_table(["verb", "what it does"], [[verb, summary] for verb, (_, summary) in VERBS.items()])
     known = registry.load()
     methods = sum(len(methods) for methods in known.methods.values())
-    print_line(f"\n{len(known.tasks)} tasks, {methods} methods, {len(suite.suite_names())} suites: `allwin list`")
+    print_line(f"\n{len(known.tasks)} tasks, {methods} methods, {len(registry.suite_names())} suites: `allwin list`")
     if known.broken:
         print_line(f"broken: {' '.join(item.name for item in known.broken)}; `allwin doctor` says why")
     print_line(f"store:     {_store(store_path())}")

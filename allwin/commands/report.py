@@ -17,9 +17,9 @@ def command(grid: Grid | None, store: Path, out: Path | None, title: str | None,
     """Write the report of SUITE, or of all that a store holds. Runs nothing."""
     from allwin.boards import records_of
     from allwin.output import print_json, print_line
-    from bench.registry import load
+    from bench.registry import load, suite_names
     from bench.store import Store
-    from bench.suite import load_suite, suite_names
+    from bench.suite import load_suite
     from reports.build import write_report
 
     records = records_of(Store.open(store), grid)

@@ -76,7 +76,8 @@ def _candidates(known: Registry) -> list[Candidate]:
         for card in task.cards
     ]
     found += [
-        Candidate("suite", f"{name}.yaml", partial(describe_suite, path)) for name, path in suite.suite_names().items()
+        Candidate("suite", f"{name}.yaml", partial(describe_suite, path))
+        for name, path in registry.suite_names().items()
     ]
     return found
 
