@@ -123,11 +123,18 @@ class Run:
         self._stopping = True
 
     def log(self, step: int, **values: torch.Tensor | float) -> None:
-        """Keeps scalars as curves. Waits for the device rarely; raises `Diverged` for a value that is not finite."""
-        prefix = "" if self._phase in (None, "fit") else f"{self._phase}/"
+        """Keeps scalars as curves. Waits for the device rarely; raises `Diverged` for a value that is not finite.
+
+        A phase other than `fit` has curves of its own, `search/loss`. Phases with a slash in their names are parts of
+        one series, `layer-3/stage-1`: their curves are joined, along the steps of the whole run.
+        """
+        phase = self._phase or "fit"
+        series = "/" in phase
+        prefix = "" if series or phase == "fit" else f"{phase}/"
+        first = sum(meter["steps"] for name, meter in self._macs.items() if name != phase) if series else 0
         for name, value in values.items():
             scalar = torch.as_tensor(value).detach().reshape(())
-            self._pending.append((prefix + name, step, scalar))
+            self._pending.append((prefix + name, first + step, scalar))
         if len(self._pending) >= FLUSH:
             self._flush()
 

@@ -9,6 +9,7 @@ from io import StringIO
 from typing import Any
 
 import matplotlib as mpl
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -39,6 +40,7 @@ WIDTH, HEIGHT = 4.6, 3.1
 """Inches."""
 
 SETTINGS: Any = {
+    # What seaborn's grid style leaves open, or sets otherwise than this house.
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.sans-serif": ["Helvetica", "Arial", "Liberation Sans", "DejaVu Sans"],
@@ -76,7 +78,8 @@ SETTINGS: Any = {
 @contextmanager
 def canvas(name: str) -> Iterator[tuple[Figure, Axes]]:
     """A figure with one pair of axes in the house style; its pixels are points. Rendering too is to happen inside."""
-    with mpl.rc_context({**SETTINGS, "svg.hashsalt": name}), warnings.catch_warnings():
+    style = {**seaborn.axes_style("whitegrid"), **SETTINGS, "svg.hashsalt": name}
+    with mpl.rc_context(style), warnings.catch_warnings():
         # A label may hold any letter of the world; the reader's own fonts will draw it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = Figure(figsize=(WIDTH, HEIGHT), dpi=72)

@@ -71,7 +71,7 @@ def cost_plot(board: Board, cost: str, name: str) -> Plot | None:
     )
     with canvas(name) as (figure, axes):
         if min(xs) > 0 and max(xs) / min(xs) > 5:
-            _log_axis(axes, "x")
+            _log_axis(axes, "x", max(xs) / min(xs))
         else:
             axes.xaxis.set_major_locator(MaxNLocator(5))
         front = [(x, y) for row, x, y in zip(rows, xs, ys, strict=True) if row.fronts[cost]]
@@ -179,7 +179,7 @@ def curve_plot(chart: Chart, board: Board, name: str) -> Plot:
             _draw_band(axes, band)
         values = [value for band in chart.bands for value in band.means]
         if min(values) > 0 and max(values) / min(values) > 1000:
-            _log_axis(axes, "y")
+            _log_axis(axes, "y", max(values) / min(values))
         axes.margins(0.02, 0.06)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=all(x == int(x) for band in chart.bands for x in band.x)))
         axes.set_xlabel(label(chart.x_name))
@@ -265,10 +265,13 @@ def _unit(quantity: Quantity) -> str:
     return f" ({label(quantity.unit)})" if quantity.unit else ""
 
 
-def _log_axis(axes: Axes, which: Literal["x", "y"]) -> None:
-    """Powers of ten, written as such."""
+def _log_axis(axes: Axes, which: Literal["x", "y"], span: float) -> None:
+    """Powers of ten, written as such; below three of them twice and five times each as well, lest one tick stand alone.
+
+    `span` is the largest value over the smallest.
+    """
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
-    axis.set_major_locator(LogLocator(numticks=6))
+    axis.set_major_locator(LogLocator(subs=(1.0,) if span > 1000 else (1.0, 2.0, 5.0), numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: significant(value, 1)))
     axis.set_minor_formatter(NullFormatter())

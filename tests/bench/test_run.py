@@ -116,6 +116,16 @@ def test_a_long_curve_is_averaged_down_and_keeps_its_mean() -> None:
     assert sum(y for y in curve.y if y is not None) / len(curve.y) == pytest.approx(499.5)
 
 
+def test_a_series_of_phases_is_one_curve_and_a_named_phase_has_its_own() -> None:
+    run = Run(seed=0)
+    for phase in ("layer-1/stage-1", "layer-1/stage-2", "retrain"):
+        for step in run.steps(3, {}, name=phase):
+            run.log(step, loss=1.0)
+    curves = run.curves()
+    assert curves["loss"].x == [0, 1, 2, 3, 4, 5]
+    assert curves["retrain/loss"].x == [0, 1, 2]
+
+
 def test_the_time_limit_ends_a_loop() -> None:
     with pytest.raises(TimeLimitExceeded):
         for _ in Run(seed=0, time_limit_s=1e-9).steps(10, {}):

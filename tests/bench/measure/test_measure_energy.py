@@ -47,6 +47,7 @@ class FakeNvml:
         self.pids = pids
         self.power_w = POWER_W
         self.script: list[int] = []
+        self.readings: list[int] = []
 
     def nvmlInit(self) -> None:
         pass
@@ -64,7 +65,11 @@ class FakeNvml:
             raise self.NVMLError_NotSupported("Not Supported")
         if self.script:
             return self.script.pop(0)
-        return int(time.perf_counter() / TICK_S) * int(TICK_S * self.power_w * 1000)
+        self.readings.append(int(time.perf_counter() / TICK_S) * int(TICK_S * self.power_w * 1000))
+        return self.readings[-1]
+
+    def joules_of_last_window(self) -> float:
+        return (self.readings[-1] - self.readings[-2]) / 1000
 
     def nvmlDeviceGetTemperature(self, board: str, sensor: int) -> int:
         return 41
@@ -121,13 +126,14 @@ def test_the_energy_of_an_item_is_power_times_time_over_items() -> None:
         time.sleep(5e-3)
 
     workload = Workload(call, (), 4, "a sleep of 5 ms")
-    measurement = measure_energy(workload, CPU, "smoke", lambda _: meter_of(FakeNvml()))
+    nvml = FakeNvml()
+    measurement = measure_energy(workload, CPU, "smoke", lambda _: meter_of(nvml))
     detail = measurement.detail
     assert measurement.value is not None
     assert (measurement.unit, measurement.instrument) == ("J", "nvml-total-energy")
-    # Two ends of a window, each a tick wide.
-    assert measurement.value * detail["items"] == pytest.approx(POWER_W * detail["window_s"], abs=2 * POWER_W * TICK_S)
-    assert detail["mean_power_w"] == pytest.approx(POWER_W, rel=2 * TICK_S / detail["window_s"])
+    assert measurement.value * detail["items"] == pytest.approx(nvml.joules_of_last_window())
+    # Wide, since a busy machine may pause between the counter and the clock.
+    assert detail["mean_power_w"] == pytest.approx(POWER_W, rel=0.4)
     # Two calls come before the window: one to warm up, one to see how long it takes.
     assert detail["items"] == 4 * (len(calls) - 2) > 0
 
@@ -164,17 +170,17 @@ def test_idle_power_and_three_trials_belong_to_the_long_budgets(monkeypatch: pyt
     assert len(detail["trials_j"]) == 3
     assert measurement.value == sorted(detail["trials_j"])[1]
     # Idle, this board uses as much as at work.
-    assert detail["idle_power_w"] == pytest.approx(POWER_W, rel=0.15)
+    assert detail["idle_power_w"] == pytest.approx(POWER_W, rel=0.4)
     idle_j = detail["idle_power_w"] * detail["window_s"] / detail["items"]
     assert detail["above_idle_j"] == pytest.approx(measurement.value - idle_j)
 
 
 def test_a_window_around_work_counts_its_energy() -> None:
-    with EnergyWindow(CPU, lambda _: meter_of(FakeNvml())) as energy:
+    nvml = FakeNvml()
+    with EnergyWindow(CPU, lambda _: meter_of(nvml)) as energy:
         time.sleep(0.2)
-    window_s = energy.measurement.detail["window_s"]
-    assert window_s >= 0.2
-    assert energy.measurement.value == pytest.approx(POWER_W * window_s, abs=2 * POWER_W * TICK_S)
+    assert energy.measurement.detail["window_s"] >= 0.2
+    assert energy.measurement.value == nvml.joules_of_last_window() > 0.9 * POWER_W * 0.2
     assert energy.measurement.detail["short_window"]
 
 
@@ -189,7 +195,7 @@ def test_work_that_raises_is_not_measured_and_raises_on() -> None:
     energy = EnergyWindow(CPU, lambda _: meter_of(FakeNvml()))
     with pytest.raises(ZeroDivisionError), energy:
         _ = 1 / 0
-    assert energy.measurement.value is None
+    assert energy.measurement.reason == "the work did not end"
 
 
 def test_without_a_meter_the_work_runs_and_the_reason_is_kept() -> None:
@@ -372,6 +378,18 @@ def test_a_counter_that_wraps_many_times_in_a_long_window_is_read_in_between(tmp
         last = total[0]
     assert last - first > 3 * 100_000
     assert energy.measurement.value == pytest.approx((last - first) / 1e6, abs=0.02 + 1e-9)
+
+
+def test_a_counter_that_fails_in_between_is_not_measured(tmp_path: Path) -> None:
+    counter_file = zone(tmp_path, "intel-rapl:0", "package-0", 0)
+    counter = RaplCounter(tmp_path)
+    counter.poll_s = 0.01
+    with EnergyWindow(CPU, lambda _: EnergyMeter(counter, 1e-3)) as energy:
+        away = counter_file.rename(tmp_path / "away")
+        time.sleep(0.1)
+        away.write_text("700000")
+        away.rename(counter_file)
+    assert "cannot be read: No such file" in energy.measurement.reason
 
 
 def test_a_socket_of_one_kilowatt_is_read_before_the_smallest_range_is_used_up() -> None:
