@@ -6,7 +6,7 @@ The harness never calls into the middle of a method: it hands out iterators and 
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -74,7 +74,7 @@ class Run:
         self._macs: dict[str, dict[str, Any]] = {}
         self._saved_at = time.monotonic()
 
-    def steps(self, number: int, state: dict[str, Stateful], name: str = "fit") -> Iterator[int]:
+    def steps(self, number: int, state: Mapping[str, Any], name: str = "fit") -> Iterator[int]:
         """Yields 0 .. number-1, resuming after the last saved step; `state` is saved by the clock, after whole steps.
 
         Each phase has its own name. A finished phase yields nothing and restores its end. Not to be nested.
@@ -202,7 +202,7 @@ class Run:
         assert self._checkpoints is not None
         return self._checkpoints / f"{name.replace('/', '--')}.pt"
 
-    def _save(self, name: str, state: dict[str, Stateful], step: int, finished: bool) -> None:
+    def _save(self, name: str, state: Mapping[str, Any], step: int, finished: bool) -> None:
         self._flush()
         bundle = {
             "step": step,
@@ -222,7 +222,7 @@ class Run:
         temporary.replace(path)
         self._saved_at = time.monotonic()
 
-    def _restore(self, name: str, state: dict[str, Stateful]) -> tuple[int, bool]:
+    def _restore(self, name: str, state: Mapping[str, Any]) -> tuple[int, bool]:
         """The number of steps done, and whether the phase is at its end."""
         if self._checkpoints is None or not self._file(name).exists():
             return 0, False
