@@ -24,7 +24,7 @@ class Measurement(Part):
     value: float | None
     unit: str
     instrument: str = ""
-    """What read it: `perf_counter_ns`, `cuda-events`, `FlopCounterMode`, `nvml-total-energy`, `rapl`."""
+    """What read it, such as `perf_counter_ns`, `cuda-events` or `VmHWM of the process`."""
     reason: str = ""
     """Why it was not measured."""
     detail: dict[str, Any] = Field(default_factory=dict)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 
 def flags() -> dict[str, Any]:
@@ -51,18 +50,3 @@ def clean_slate(seed: int, threads: int) -> Iterator[None]:
         np.random.set_state(states[1])  # noqa: NPY002
         torch.set_rng_state(states[2])
         os.chdir(folder)
-
-
-@contextlib.contextmanager
-def evaluation_mode(solution: Any) -> Iterator[None]:
-    """A module in eval mode, and back in the mode that it came in."""
-    if not isinstance(solution, nn.Module):
-        yield
-        return
-    modes = {module: module.training for module in solution.modules()}
-    solution.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training

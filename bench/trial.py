@@ -27,12 +27,13 @@ from bench.limits import DEFAULT_LIMITS, Limits
 from bench.measure import profile
 from bench.measure.energy import EnergyWindow
 from bench.measure.memory import PeakMemory
+from bench.measure.mode import evaluating
 from bench.provenance import Origin
 from bench.record import Curve, Failure, Measurement, MetricValue, Provenance, Record, finite_or_none
 from bench.registry import Registry, load
 from bench.run import Run
 from bench.seeds import derive_seed
-from bench.slate import clean_slate, evaluation_mode, flags
+from bench.slate import clean_slate, flags
 from bench.validate import construct, split_reference
 
 
@@ -188,7 +189,7 @@ class Execution:
     def _evaluate(self) -> None:
         spec = self.trial.cell.spec
         entry = _registry(self.trial.method_paths).task(spec.task)
-        with torch.no_grad(), evaluation_mode(self._solution):
+        with evaluating(self._solution):
             evaluation: Evaluation = self._task.evaluate(self._solution, self.loaded.held_out)
         values = {}
         for metric in entry.metrics_on(spec.dataset):

@@ -6,14 +6,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from bench.conformance.rules import Broken, NotApplicable, rule, told
 from bench.conformance.subject import SEEDS, Attempt, Killed, Subject
 from bench.conformance.watch import Observation, copied, equal, tensors
 from bench.contracts import Workload
-from bench.slate import clean_slate, evaluation_mode
+from bench.measure.mode import evaluating
+from bench.slate import clean_slate
 
 KILLS = 4
 """After the first step, after the last, and at random between."""
@@ -176,7 +176,7 @@ def metrics(subject: Subject) -> str:
 )
 def workload(subject: Subject) -> str:
     solution, problem = subject.first.solution, subject.loaded(SEEDS[0])[0]
-    with clean_slate(0, 1), torch.no_grad(), evaluation_mode(solution):
+    with clean_slate(0, 1), evaluating(solution):
         load = subject.task.workload(solution, problem)
         if not isinstance(load, Workload) or load.items < 1:
             raise Broken(f"workload gave {load!r}", "the task's workload")

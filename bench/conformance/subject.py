@@ -6,15 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from bench import data
 from bench.conformance.watch import Observation, copied, equal, observed, tensors
 from bench.errors import Unsupported, UserError
+from bench.measure.mode import evaluating
 from bench.registry import WRAPPED, Entry, Registry
 from bench.run import Run
 from bench.seeds import derive_seed
-from bench.slate import clean_slate, evaluation_mode
+from bench.slate import clean_slate
 from bench.validate import construct, entries_of, resolve
 
 BUDGET: Literal["smoke"] = "smoke"
@@ -137,7 +136,7 @@ class Subject:
 
     def measured(self, solution: Any, seed: int) -> dict[str, float]:
         """The metrics of a solution on the held-out part of its problem."""
-        with clean_slate(derive_seed("evaluate", seed), 1), torch.no_grad(), evaluation_mode(solution):
+        with clean_slate(derive_seed("evaluate", seed), 1), evaluating(solution):
             evaluation = self.task.evaluate(solution, self.loaded(seed)[1])
         return {name: float(value) for name, value in evaluation.metrics.items()}
 

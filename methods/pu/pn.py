@@ -13,7 +13,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bench import Count, NonNegative, Positive, Presets, Run, method
-from bench.run import Stateful
 from bench.training import Batches, descend
 from methods.pu._risks import sigmoid_loss, validation_risk
 from tasks.pu import PUProblem
@@ -45,7 +44,7 @@ class PN:
         batches = Batches(labelled, self.batch, run)
         epoch = -(-len(problem.unlabelled) // self.batch)  # steps
 
-        state: dict[str, Stateful] = {"net": net, "optimizer": optimizer, "batches": batches}
+        state = {"net": net, "optimizer": optimizer, "batches": batches}
         for step in run.steps(self.epochs * epoch, state):
             images, labels = next(batches)
             risk = pn_risk(net(images), labels)

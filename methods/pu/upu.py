@@ -18,7 +18,6 @@ import torch
 from torch import nn
 
 from bench import Count, NonNegative, Positive, Presets, Run, method
-from bench.run import Stateful
 from bench.training import Batches, descend
 from methods.pu._risks import pu_parts, validation_risk
 from tasks.pu import PUProblem
@@ -51,7 +50,7 @@ class UPU:
         unlabelled = Batches(problem.unlabelled.to(run.device), self.batch_unlabelled, run)
         epoch = -(-len(problem.unlabelled) // self.batch_unlabelled)  # steps
 
-        state: dict[str, Stateful] = {
+        state = {
             "net": net,
             "optimizer": optimizer,
             "positives": positives,

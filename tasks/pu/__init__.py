@@ -6,8 +6,6 @@ ICML 2020).
 b batch, c channels, h w pixels, p labelled positives, u unlabelled, vp vu those of the validation part, n images
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -30,6 +28,7 @@ from bench import (
     Workload,
     task,
 )
+from bench.measure.mode import evaluating
 from bench.registry import unknown
 from bench.seeds import derive_seed
 from tasks.pu.datasets import CARDS, RECIPES, load_images, split
@@ -75,19 +74,6 @@ class PUHeldOut:
 
     images: Float[Tensor, "n c h w"]
     labels: Float[Tensor, " n"]
-
-
-@contextmanager
-def evaluating(net: nn.Module) -> Iterator[None]:
-    """Eval mode and no gradients, for a while; each module gets its own mode back."""
-    modes = [(module, module.training) for module in net.modules()]
-    net.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def device_of(solution: nn.Module) -> torch.device:
