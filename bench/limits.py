@@ -33,7 +33,7 @@ DEFAULT_LIMITS: dict[Budget, Limits] = {
 def resident_bytes(pid: int) -> int:
     """Memory of a process and its children; 0 when it has gone."""
     total = 0
-    for process in _tree(pid):
+    for process in tree(pid):
         try:
             total += process.memory_info().rss
         except psutil.Error:
@@ -41,20 +41,20 @@ def resident_bytes(pid: int) -> int:
     return total
 
 
-def kill_tree(pid: int) -> None:
-    """Kills a process and all its children, and returns when they are gone."""
-    processes = _tree(pid)
+def tree(pid: int) -> list[psutil.Process]:
+    """A process and its children, however deep; empty when it has gone."""
+    try:
+        root = psutil.Process(pid)
+        return [root, *root.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def kill(processes: list[psutil.Process]) -> None:
+    """Kills processes and returns when they are gone."""
     for process in processes:
         try:
             process.kill()
         except psutil.Error:
             continue
     psutil.wait_procs(processes, timeout=5)
-
-
-def _tree(pid: int) -> list[psutil.Process]:
-    try:
-        root = psutil.Process(pid)
-        return [root, *root.children(recursive=True)]
-    except psutil.Error:
-        return []

@@ -12,15 +12,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import ray
-from ray.exceptions import RayError
-
 from bench import provenance
+from bench.errors import UserError
 from bench.failures import FailedStage
-from bench.limits import kill_tree, resident_bytes
+from bench.limits import kill, resident_bytes, tree
 from bench.record import Failure, Record
 from bench.runner import Progress
 from bench.trial import Execution, Loaded, Trial, load_problem, make_record
+
+# Ray reads these when it is imported. It prints what happens to workers on standard output, where a JSON document may
+# stand; our records tell it.
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
+from ray.exceptions import RayError
 
 LOOK_S = 0.25
 """Between two looks at the workers' memory and time; four times rarer while a profile wants quiet."""
@@ -64,9 +71,11 @@ class Slot:
     """A worker, what it does now, and which of its solutions wait for their profile."""
 
     actor: Any
-    pid: int
+    reference: Any
+    """What is awaited of it: at first, that it has started."""
+    pid: int = 0
+    """0 while it starts."""
     trial: Trial | None = None
-    reference: Any = None
     since: float = 0.0
     started: str = ""
     profiling: bool = False
@@ -78,12 +87,13 @@ class Slot:
 
 
 class RayEngine:
-    """Raises `UserError` from the runner where the machine cannot hold the workers."""
+    """Raises `UserError` where Ray or its workers do not start."""
 
     def __init__(self, workers: int, threads: int, address: str | None) -> None:
         self._workers = workers
         self._threads = threads
         self._address = address
+        self._slots: list[Slot] = []
         self._problems: dict[str, Any] = {}
         self._users: dict[str, int] = {}
         self._again: deque[Trial] = deque()
@@ -91,20 +101,15 @@ class RayEngine:
     def run(self, trials: Iterator[Trial], progress: Progress, changed: Callable[[], None]) -> Iterator[Record]:
         """The records, in the order in which the trials end."""
         self._start()
-        slots: list[Slot] = []
         try:
-            slots = [self._fresh_slot() for _ in range(self._workers)]
-            for slot in slots:
-                slot.pid = ray.get(slot.actor.pid.remote())
-            yield from self._schedule(slots, trials, progress, changed)
+            self._slots = [self._fresh_slot() for _ in range(self._workers)]
+            yield from self._schedule(trials, progress, changed)
         finally:
-            for slot in slots:
-                kill_tree(slot.pid)
+            for slot in self._slots:
+                self._end(slot)
             ray.shutdown()
 
     def _start(self) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         words: dict[str, Any] = (
             {"address": self._address}
             if self._address
@@ -114,49 +119,57 @@ class RayEngine:
                 "object_store_memory": OBJECT_STORE_BYTES,
             }
         )
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **words)
+        try:
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **words)
+        except (ConnectionError, RayError, TimeoutError) as error:
+            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UserError(f"Ray does not start: {first}; --engine inline does without") from error
 
     def _fresh_slot(self) -> Slot:
         # Threads are set before the worker imports torch: a pool made larger later would oversubscribe the cores.
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
         environment = dict.fromkeys(names, str(self._threads))
         options = {"num_cpus": self._threads, "max_restarts": 0, "runtime_env": {"env_vars": environment}}
-        return Slot(ray.remote(Worker).options(**options).remote(), 0)
+        actor: Any = ray.remote(Worker).options(**options).remote()
+        return Slot(actor, actor.pid.remote())
 
     # The schedule -----------------------------------------------------------------------------------------------------
 
-    def _schedule(
-        self, slots: list[Slot], trials: Iterator[Trial], progress: Progress, changed: Callable[[], None]
-    ) -> Iterator[Record]:
+    def _schedule(self, trials: Iterator[Trial], progress: Progress, changed: Callable[[], None]) -> Iterator[Record]:
         exhausted = False
         while True:
-            profiles = sum(len(slot.waiting) for slot in slots)
-            profiling = any(slot.profiling for slot in slots)
-            pause = profiling or profiles >= PROFILES_WAITING * len(slots) or (exhausted and not self._again)
-            for slot in slots:
-                if slot.trial is None and not (pause and profiles) and not profiling:
+            profiles = sum(len(slot.waiting) for slot in self._slots)
+            profiling = any(slot.profiling for slot in self._slots)
+            enough = profiles >= PROFILES_WAITING * len(self._slots) or (exhausted and not self._again)
+            for slot in self._slots:
+                if slot.reference is None and not profiling and not (profiles and enough):
                     trial = self._again.popleft() if self._again else next(trials, None)
                     if trial is None:
                         exhausted = True
                         break
                     self._dispatch(slot, trial, progress)
-            busy = [slot for slot in slots if slot.trial is not None]
-            if not busy:
-                slot_to_profile = next((slot for slot in slots if slot.waiting), None)
-                if slot_to_profile is None:
-                    if exhausted and not self._again:
-                        return
-                    continue
-                self._dispatch_profile(slot_to_profile, progress)
-                busy = [slot_to_profile]
+            busy = [slot for slot in self._slots if slot.reference is not None]
+            if not any(slot.trial for slot in busy) and exhausted and not self._again and not profiles:
+                return
+            if not busy and profiles:
+                busy = [next(slot for slot in self._slots if slot.waiting)]
+                self._dispatch_profile(busy[0], progress)
             changed()
-            look = LOOK_S * (4 if busy[0].profiling else 1)
-            ready, _ = ray.wait([slot.reference for slot in busy], num_returns=1, timeout=look)
-            for slot in busy:
-                if slot.reference in ready:
-                    yield from self._collect(slots, slot, progress)
-                elif cause := self._exceeded(slot):
-                    yield from self._kill(slots, slot, cause, progress)
+            if busy:
+                yield from self._wait(busy, progress)
+
+    def _wait(self, busy: list[Slot], progress: Progress) -> Iterator[Record]:
+        """Blocks until something ends, or for a short while; then ends what uses too much."""
+        look = LOOK_S * (4 if busy[0].profiling else 1)
+        ready, _ = ray.wait([slot.reference for slot in busy], num_returns=1, timeout=look)
+        for slot in busy:
+            if slot.reference in ready:
+                yield from self._collect(slot, progress)
+                continue
+            failure = self._exceeded(slot) if slot.trial else None
+            # It may have ended since the wait did.
+            if failure and not ray.wait([slot.reference], timeout=0)[0]:
+                yield self._replace(slot, failure, progress)
 
     def _dispatch(self, slot: Slot, trial: Trial, progress: Progress) -> None:
         problem = trial.problem
@@ -180,22 +193,26 @@ class RayEngine:
         for problem in [name for name, users in self._users.items() if not users and name != keep]:
             del self._users[problem], self._problems[problem]
 
-    def _collect(self, slots: list[Slot], slot: Slot, progress: Progress) -> Iterator[Record]:
-        trial, reference, profiled = slot.trial, slot.reference, slot.profiling
-        assert trial
+    def _collect(self, slot: Slot, progress: Progress) -> Iterator[Record]:
+        trial, profiled = slot.trial, slot.profiling
         try:
-            record = ray.get(reference)
+            ended = ray.get(slot.reference)
         except RayError as error:
-            yield from self._kill(slots, slot, self._obituary(slot, error), progress)
+            if trial is None:
+                raise UserError("a Ray worker does not start; `allwin doctor` shows what this machine lacks") from error
+            yield self._replace(slot, self._obituary(slot, error), progress)
+            return
+        slot.trial, slot.reference, slot.profiling = None, None, False
+        if trial is None:
+            slot.pid = ended
             return
         if not profiled:
             self._users[trial.problem] -= 1
-        slot.trial, slot.reference, slot.profiling = None, None, False
-        if record is None:
+        if ended is None:
             slot.waiting.append(trial)
             progress.running[trial.cell.key] = f"{trial.cell.title} (waits for its profile)"
         else:
-            yield record
+            yield ended
 
     # Limits and losses ------------------------------------------------------------------------------------------------
 
@@ -221,21 +238,27 @@ class RayEngine:
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         return Failure(cause="crash", message=provenance.without_paths(first)[:500], stage=stage)
 
-    def _kill(self, slots: list[Slot], slot: Slot, failure: Failure, progress: Progress) -> Iterator[Record]:
+    def _replace(self, slot: Slot, failure: Failure, progress: Progress) -> Record:
         """Ends a worker and puts a fresh one in its place; trials that only waited there for a profile run again."""
         trial = slot.trial
         assert trial
-        kill_tree(slot.pid)
+        self._end(slot)
         if not slot.profiling:
             self._users[trial.problem] -= 1
+        # Its problem may have been loaded by the worker that has gone.
         if not self._users.get(trial.problem):
             self._users.pop(trial.problem, None)
             self._problems.pop(trial.problem, None)
         self._again.extend(slot.waiting)
         for waiting in slot.waiting:
             progress.running.pop(waiting.cell.key, None)
-        position = slots.index(slot)
-        slots[position] = self._fresh_slot()
-        slots[position].pid = ray.get(slots[position].actor.pid.remote())
+        self._slots[self._slots.index(slot)] = self._fresh_slot()
         where = provenance.collect(trial.origin, trial.cell.spec.device, trial.threads, {}, "")
-        yield make_record(trial, failure, where.model_copy(update={"worker_pid": slot.pid}), started=slot.started)
+        return make_record(trial, failure, where.model_copy(update={"worker_pid": slot.pid}), started=slot.started)
+
+    def _end(self, slot: Slot) -> None:
+        """Kills a worker and all that it started."""
+        processes = tree(slot.pid) if slot.pid else []
+        # By Ray first, which then takes the death for what it is: asked for.
+        ray.kill(slot.actor)
+        kill(processes)

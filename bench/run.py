@@ -177,7 +177,9 @@ class Run:
             "phases": {name: {"sampled_steps": m["sampled"], "steps": m["steps"]} for name, m in self._macs.items()},
             "uncounted": uncounted,
         }
-        return Measurement(value=total, unit="MAC", instrument="formulas of FlopCounterMode on sampled steps", detail=detail)
+        return Measurement(
+            value=total, unit="MAC", instrument="formulas of FlopCounterMode on sampled steps", detail=detail
+        )
 
     # Inside -----------------------------------------------------------------------------------------------------------
 

@@ -84,7 +84,7 @@ def test_either_engine_and_any_number_of_workers_give_equal_metrics(allwin: Allw
 
 def test_five_ways_to_fail_leave_five_typed_records_and_the_rest_done(allwin: Allwin, tmp_path: Path) -> None:
     suite = write_suite(tmp_path, "sample-mean, raises, hangs, exits, not-a-number, swells, descent", seeds=1)
-    done = allwin("run", suite, "--store", "s", "--time-limit", "12", "--memory-limit", "3", "--json")
+    done = allwin("run", suite, "--store", "s", "--time-limit", "25", "--memory-limit", "3", "--json")
     assert done.returncode == 1, done.stderr
     causes = {r.spec.method: r.failure.cause if r.failure else r.status for r in records(tmp_path / "s")}
     assert causes == {
