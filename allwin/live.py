@@ -67,7 +67,8 @@ class Live:
         parts = [f"{progress.done} of {progress.total} done", f"{progress.failed} failed"]
         if progress.reused:
             parts.append(f"{progress.reused} reused")
-        parts.append(f"{len(progress.running)} running")
+        starting = not progress.running and progress.done < progress.total
+        parts.append("the workers start" if starting else f"{len(progress.running)} running")
         if progress.draining:
             parts.append("Ctrl-C: the running trials end first; once more to stop at once")
         elif left := self._left():

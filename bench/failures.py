@@ -1,7 +1,6 @@
 """An exception as a record tells it: a typed cause, one line, and a traceback that names no machine."""
 
 import traceback
-from typing import Literal
 
 import torch
 
@@ -15,9 +14,7 @@ from bench.errors import (
     Unsupported,
 )
 from bench.provenance import without_paths
-from bench.record import Failure
-
-FailedStage = Literal["load", "fit", "evaluate", "profile", "worker"]
+from bench.record import FailedStage, Failure
 
 TRACEBACK_LINES = 30
 """The end of a traceback says most."""

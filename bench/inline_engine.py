@@ -5,9 +5,10 @@ A process cannot kill itself and go on: a hang in a method's own code is not end
 
 from collections.abc import Callable, Iterator
 
+from bench.execution import Loaded, execute, load_problem
 from bench.record import Record
 from bench.runner import Progress
-from bench.trial import Loaded, Trial, execute, load_problem
+from bench.trial import Trial
 
 
 class InlineEngine:

@@ -10,15 +10,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench import provenance
 from bench.errors import UserError
-from bench.failures import FailedStage
 from bench.limits import kill, resident_bytes, tree
-from bench.record import Failure, Record
+from bench.record import FailedStage, Failure, Record
 from bench.runner import Progress
-from bench.trial import Execution, Loaded, Trial, load_problem, make_record
+from bench.trial import Trial, make_record
 
 # Ray reads these when it is imported. It prints what happens to workers on standard output, where a JSON document may
 # stand; our records tell it.
@@ -28,6 +27,9 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
 from ray.exceptions import RayError
+
+if TYPE_CHECKING:
+    from bench.execution import Loaded
 
 LOOK_S = 0.25
 """Between two looks at the workers' memory and time; four times rarer while a profile wants quiet."""
@@ -43,17 +45,21 @@ class Worker:
     """A process of its own that keeps torch, the registries and the solutions that wait for their profile."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, Execution] = {}
+        # Here, so that the driver, which imports this file too, starts without torch.
+        from bench import execution
+
+        self._execution = execution
+        self._waiting: dict[str, execution.Execution] = {}
 
     def pid(self) -> int:
         return os.getpid()
 
-    def load(self, trial: Trial) -> Loaded:
-        return load_problem(trial)
+    def load(self, trial: Trial) -> "Loaded":
+        return self._execution.load_problem(trial)
 
-    def work(self, trial: Trial, loaded: Loaded) -> Record | None:
+    def work(self, trial: Trial, loaded: "Loaded") -> Record | None:
         """The record, or None when the profile is still to come."""
-        execution = Execution(trial, loaded)
+        execution = self._execution.Execution(trial, loaded)
         execution.work()
         if execution.wants_profile:
             self._waiting[trial.cell.key] = execution

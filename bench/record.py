@@ -125,12 +125,15 @@ class Provenance(Part):
     """SHA-256 of the data as loaded; empty where loading failed."""
 
 
+FailedStage = Literal["load", "fit", "evaluate", "profile", "worker"]
+
+
 class Failure(Part):
     """Why a trial left no metrics. `skipped` trials have one too: the reason."""
 
     cause: Cause
     message: str
-    stage: Literal["load", "fit", "evaluate", "profile", "worker"]
+    stage: FailedStage
     traceback: str = ""
 
 

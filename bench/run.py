@@ -24,6 +24,9 @@ CURVE_POINTS = 200
 END_WORTH_SAVING_S = 5.0
 """The end of a phase is saved if more than this much work would be lost without it."""
 
+MANY_STEPS = 200
+"""From here on two steps of a phase are counted, below it one."""
+
 FLUSH = 64
 """Logged values wait on the device and are fetched this many at a time."""
 
@@ -93,8 +96,8 @@ class Run:
         try:
             done, finished = self._restore(name, state)
             meter = self._macs.setdefault(name, {"macs": 0, "sampled": 0, "steps": 0, "uncounted": {}})
-            # Steps of one phase cost much the same; two of them, measured, stand for all.
-            sampled = {0, number // 2}
+            # Steps of one phase cost much the same; one or two of them, measured, stand for all. Counting slows a step.
+            sampled = {0, number // 2} if number >= MANY_STEPS else {number // 2}
             while done < number and not finished:
                 self._check_time()
                 if done in sampled:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 from filelock import BaseFileLock
 
@@ -17,9 +17,7 @@ from bench.limits import DEFAULT_LIMITS, Limits
 from bench.record import Failure, Record
 from bench.registry import unknown
 from bench.store import Store
-
-if TYPE_CHECKING:
-    from bench.trial import Trial
+from bench.trial import Trial
 
 EngineName = Literal["inline", "ray"]
 
@@ -47,7 +45,7 @@ class Progress:
 class Engine(Protocol):
     """Runs trials and yields their records in the order in which they end."""
 
-    def run(self, trials: Iterator["Trial"], progress: Progress, changed: Callable[[], None]) -> Iterator[Record]: ...
+    def run(self, trials: Iterator[Trial], progress: Progress, changed: Callable[[], None]) -> Iterator[Record]: ...
 
 
 @dataclass(frozen=True)
@@ -129,9 +127,7 @@ def run(
         setattr(progress, record.status, getattr(progress, record.status) + 1)
         listener(progress, record)
 
-    def trials() -> Iterator["Trial"]:
-        from bench.trial import Trial
-
+    def trials() -> Iterator[Trial]:
         for cell in planned.to_run:
             if progress.draining:
                 return

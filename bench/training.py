@@ -91,6 +91,9 @@ class Memory:
     def __init__(self, **values: Any) -> None:
         self.__dict__.update(values)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.__dict__[name] = value
+
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"this Memory holds {', '.join(self.__dict__) or 'nothing'}, and no {name}")
 

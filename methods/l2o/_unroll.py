@@ -18,7 +18,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bench import Run, Unsupported
-from bench.run import Stateful
 from bench.training import Memory, descend, frozen
 from tasks.l2o import Draws, SparseProblem
 from tasks.l2o.lasso import Instances
@@ -122,7 +121,7 @@ def _train_stage(
     optimizer = torch.optim.Adam(groups, fused=True)
     validations = Memory(scores=[])
 
-    state: dict[str, Stateful] = {"net": net, "optimizer": optimizer, "draws": draws, "validations": validations}
+    state = {"net": net, "optimizer": optimizer, "draws": draws, "validations": validations}
     for step in run.steps(stage.steps, state, name=stage.name):
         samples = next(draws)
         loss = problem.loss(output(net, stage.depth, samples.instances), samples)

@@ -390,9 +390,9 @@ def test_a_stage_ends_when_the_validation_loss_has_not_improved_as_often_as_pati
 
 def test_a_stage_whose_validation_loss_improves_goes_on_to_its_end():
     _, lengths = snapshots(
-        LISTACP(**QUICK), lrs=(1e-3, 1e-3, 1e-3), stage_steps=(20, 20, 20), validate_every=10, patience=1
+        LISTACP(**QUICK), lrs=(1e-3, 1e-3, 1e-3), stage_steps=(40, 1, 1), validate_every=10, patience=1
     )
-    assert lengths["layer-1/stage-1"] == 20
+    assert lengths["layer-1/stage-1"] == 40
 
 
 def test_the_plan_of_the_paper_is_three_stages_a_layer_with_falling_step_sizes():
@@ -428,7 +428,8 @@ def test_training_lowers_the_loss_of_the_data_set_below_that_of_the_start(method
 
 
 # In steps so long that validation ends some stages early.
-RESUMED = [replace(method, validate_every=2, patience=1, lrs=(0.1, 0.1, 0.1)) for method in LEARNED]
+RESTLESS = {"stage_steps": (8, 9, 8), "validate_every": 1, "patience": 2, "lrs": (0.1, 0.1, 0.1)}
+RESUMED = [replace(method, **RESTLESS) for method in LEARNED]
 
 
 @pytest.mark.parametrize(
