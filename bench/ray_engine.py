@@ -103,6 +103,7 @@ class RayEngine:
         self._problems: dict[str, Any] = {}
         self._users: dict[str, int] = {}
         self._again: deque[Trial] = deque()
+        self._watched = 0.0
 
     def run(self, trials: Iterator[Trial], progress: Progress, changed: Callable[[], None]) -> Iterator[Record]:
         """The records, in the order in which the trials end."""
@@ -168,11 +169,15 @@ class RayEngine:
         """Blocks until something ends, or for a short while; then ends what uses too much."""
         look = LOOK_S * (4 if busy[0].profiling else 1)
         ready, _ = ray.wait([slot.reference for slot in busy], num_returns=1, timeout=look)
+        # Going through all processes takes milliseconds, and short trials end more often than that.
+        watching = time.monotonic() - self._watched >= look
+        if watching:
+            self._watched = time.monotonic()
         for slot in busy:
             if slot.reference in ready:
                 yield from self._collect(slot, progress)
                 continue
-            failure = self._exceeded(slot) if slot.trial else None
+            failure = self._exceeded(slot) if slot.trial and watching else None
             # It may have ended since the wait did.
             if failure and not ray.wait([slot.reference], timeout=0)[0]:
                 yield self._replace(slot, failure, progress)
