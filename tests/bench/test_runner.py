@@ -49,7 +49,8 @@ def values(store: Path) -> dict[str, dict[str, float]]:
 def nothing_left_running() -> Iterator[None]:
     """No test may leave a worker, a Ray process or a method's child behind."""
     yield
-    deadline = time.monotonic() + 30
+    # Ray's own agents notice after half a minute or so that a killed driver has taken their raylet along.
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and (left := _left()):
         time.sleep(0.2)
     assert not (left := _left()), left
