@@ -1,13 +1,8 @@
 """Figures with their aims, printed after the benchmarks: `tox -e bench` is read by people."""
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-
-# The reports' tests have the factory of records.
-sys.path.insert(0, str(Path(__file__).parent.parent / "reports"))
 
 FIGURES: list[tuple[str, float, str, str]] = []
 
