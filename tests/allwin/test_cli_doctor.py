@@ -1,6 +1,7 @@
 """`allwin doctor` finds what is wrong with a machine, and says how to mend it."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -121,5 +122,6 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_requirements_are_those_of_the_project() -> None:
-    names = {text.split(">")[0].split("[")[0] for text in doctor._requirements()}
+    # Installed metadata put the upper bound first, the project's own file the lower.
+    names = {re.split(r"[\[<>=]", text)[0] for text in doctor._requirements()}
     assert {"torch", "ray", "click", "pydantic"} <= names

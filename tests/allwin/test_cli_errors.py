@@ -53,7 +53,7 @@ def test_a_wrong_word_is_one_line_that_names_the_mend(
 @pytest.mark.parametrize(
     ("text", "mend"),
     [
-        ("title: [", "grid.yaml: line 2, column 1:"),
+        ("title: [", "grid.yaml: line 1, column 9:"),
         ("title: t\ntitle: u\n", "the key title stands twice"),
         (GOOD + "seed: 3\n", "unknown key: seed; did you mean seeds"),
         (GOOD.replace("methods", "method"), "unknown key: method; did you mean methods"),

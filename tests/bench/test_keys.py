@@ -17,6 +17,9 @@ def keys_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The keys of every method, with the plug-in read afresh from a folder."""
     with monkeypatch.context() as patch:
         patch.setattr("sys.path", [str(folder), *[place for place in sys.path if place != str(TOYS)]])
+        # A package that another test imported would be found where it was then.
+        for name in [name for name in sys.modules if name.partition(".")[0] == "allwin_toy"]:
+            patch.delitem(sys.modules, name)
         for cached in (keys.source_hash, keys._files_of, registry.parse):
             cached.cache_clear()
         suite = parse_suite({"title": "t", "budget": "smoke", "seeds": 1, "grid": [{"task": "toy"}]}, "x", "x")
