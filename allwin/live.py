@@ -67,8 +67,10 @@ class Live:
         parts = [f"{progress.done} of {progress.total} done", f"{progress.failed} failed"]
         if progress.reused:
             parts.append(f"{progress.reused} reused")
-        starting = not progress.running and progress.done < progress.total
+        starting = not (progress.running or progress.waiting) and progress.done < progress.total
         parts.append("the workers start" if starting else f"{len(progress.running)} running")
+        if progress.waiting:
+            parts.append(f"{progress.waiting} to profile")
         if progress.draining:
             parts.append("Ctrl-C: the running trials end first; once more to stop at once")
         elif left := self._left():

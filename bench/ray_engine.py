@@ -195,6 +195,7 @@ class RayEngine:
 
     def _dispatch_profile(self, slot: Slot, progress: Progress) -> None:
         trial = slot.waiting.popleft()
+        progress.waiting -= 1
         slot.trial, slot.since, slot.profiling = trial, time.monotonic(), True
         slot.reference = slot.actor.profile.remote(trial.cell.key)
         progress.running[trial.cell.key] = f"{trial.cell.title} (profile)"
@@ -221,7 +222,8 @@ class RayEngine:
             self._users[trial.problem] -= 1
         if ended is None:
             slot.waiting.append(trial)
-            progress.running[trial.cell.key] = f"{trial.cell.title} (waits for its profile)"
+            progress.running.pop(trial.cell.key)
+            progress.waiting += 1
         else:
             yield ended
 
@@ -261,8 +263,7 @@ class RayEngine:
             self._users.pop(trial.problem, None)
             self._problems.pop(trial.problem, None)
         self._again.extend(slot.waiting)
-        for waiting in slot.waiting:
-            progress.running.pop(waiting.cell.key, None)
+        progress.waiting -= len(slot.waiting)
         self._slots[self._slots.index(slot)] = self._fresh_slot()
         where = provenance.collect(trial.origin, trial.cell.spec.device, trial.threads, {}, "")
         return make_record(trial, failure, where.model_copy(update={"worker_pid": slot.pid}), started=slot.started)

@@ -35,6 +35,8 @@ class Progress:
     """Cells that another runner is working on."""
     running: dict[str, str] = field(default_factory=dict)
     """Key -> what is being done."""
+    waiting: int = 0
+    """Solutions that wait for their profile."""
     draining: bool = False
 
     @property
