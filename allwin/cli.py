@@ -21,6 +21,7 @@ VERBS = {
     "run": ("allwin.commands.run", "Run a suite, or a task's methods; does only what is missing."),
     "resume": ("allwin.commands.resume", "Go on with a run that was interrupted."),
     "status": ("allwin.commands.status", "How far a run is, and what failed."),
+    "verify": ("allwin.commands.verify", "Hold every record against its checksum and key."),
     "explain": ("allwin.commands.explain", "Why a trial is reused or run again."),
     "report": ("allwin.commands.report", "Leaderboards and figures from the records."),
     "compare": ("allwin.commands.compare", "Two methods, paired by seed."),

@@ -169,6 +169,8 @@ class Record(Part):
     claim_level: Literal["paper", "self-reported", "reproduced", "verified"] = "reproduced"
     """How the figures came about; `reproduced`: by this harness, here."""
     provenance: Provenance
+    checksum: str = ""
+    """SHA-256 of the canonical JSON of all else; the store writes it."""
 
     @model_validator(mode="after")
     def _failure_is_told(self) -> "Record":

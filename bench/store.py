@@ -17,10 +17,10 @@ from typing import Any
 import pandas as pd
 from filelock import BaseFileLock, FileLock, Timeout
 from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from bench.errors import UserError
-from bench.keys import canonical
+from bench.keys import canonical, digest, key_of, spec_parts
 from bench.record import SCHEMA, Record
 
 
@@ -54,9 +54,10 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         attempt = record.attempt
         while True:
-            record = record.model_copy(update={"attempt": attempt})
+            content = record.model_dump(mode="json") | {"attempt": attempt}
+            content["checksum"] = checksum(content)
             path = folder / f"{record.key}-{attempt}.json"
-            if _write_new(path, record.model_dump_json(indent=1).encode()):
+            if _write_new(path, to_json(content, indent=1)):
                 return path
             attempt += 1
 
@@ -181,6 +182,30 @@ class Store:
             path.rename(folder / path.name)
         except OSError as error:
             raise UserError(f"{path.name}: cannot be read, nor moved to {folder} ({error.strerror}); move it") from None
+
+
+def checksum(content: dict[str, Any]) -> str:
+    """Of a record's JSON, whatever its layout in the file."""
+    return digest(canonical({name: value for name, value in content.items() if name != "checksum"}))
+
+
+def faults(path: Path) -> list[str]:
+    """What is wrong with a record's file, in words; nothing for a sound one. Changes nothing."""
+    try:
+        content = from_json(path.read_bytes())
+        record = Record.model_validate(content)
+    except (OSError, ValidationError, ValueError, TypeError) as error:
+        return [f"not a record ({str(error).splitlines()[0]})"]
+    found = []
+    if content.get("checksum") != checksum(content):
+        found.append("its checksum does not fit its content: it was changed after it was written")
+    if record.key != key_of(record.parts):
+        found.append("its key is not the hash of its parts")
+    if not spec_parts(record.spec).items() <= record.parts.items():
+        found.append("its parts do not fit its spec")
+    if path.stem != f"{record.key}-{record.attempt}":
+        found.append(f"its name is not {record.key}-{record.attempt}.json")
+    return found
 
 
 def read_record(path: Path) -> Record:

@@ -16,7 +16,7 @@ from bench.keys import key_of, spec_parts
 from bench.record import Record
 from bench.registry import load
 from bench.runner import Options, run
-from bench.store import Store, frame_of, read_record
+from bench.store import Store, faults, frame_of, read_record
 from bench.suite import parse_suite
 
 SUITE = {
@@ -37,12 +37,33 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture
 def record(filled: Store) -> Record:
-    return next(record for record in filled.records() if record.status == "ok")
+    return next(record for record in filled.records() if record.status == "ok" and record.spec.seed == 0)
 
 
 def test_a_record_read_back_is_the_record_written(tmp_path: Path, record: Record) -> None:
     path = Store.open(tmp_path, create=True).add(record)
     assert read_record(path) == record
+    assert faults(path) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ('"value": ', '"value": 1', "checksum does not fit"),
+        ('"seed": 0', '"seed": 5', "parts do not fit its spec"),
+        ('"key": "', '"key": "0', "key is not the hash of its parts"),
+        ('"attempt": ', '"attempt": 7', "its name is not"),
+        ("{", "[", "not a record"),
+    ],
+)
+def test_what_was_changed_after_writing_is_found(
+    tmp_path: Path, record: Record, before: str, after: str, words: str
+) -> None:
+    path = Store.open(tmp_path, create=True).add(record)
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+    assert any(words in fault for fault in faults(path)), faults(path)
 
 
 def test_a_second_record_of_a_key_is_a_second_attempt(tmp_path: Path, record: Record) -> None:
