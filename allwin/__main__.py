@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(words: list[str]) -> int:
     try:
-        returned = group.main(words, prog_name="allwin", standalone_mode=False)
+        returned = group.main(words, prog_name="allwin", standalone_mode=False, obj=words)
     except click.Abort:
         _say("interrupted", words)
         return INTERRUPTED

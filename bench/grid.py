@@ -89,6 +89,13 @@ def expand(suite: Suite, registry: Registry, choice: Choice | None = None) -> li
     return list(cells.values())
 
 
+def cell_of(spec: Spec, registry: Registry) -> Cell:
+    """The cell of a spec, with the key that it has as the code is now."""
+    task = registry.task(spec.task)
+    parts = spec_parts(spec) | source_parts(task, entries_of(registry, task.name, spec.method), spec.dataset)
+    return Cell(spec, parts, key_of(parts), _absent(task, spec.dataset))
+
+
 def _check_choice(suite: Suite, registry: Registry, choice: Choice) -> None:
     tasks = [registry.task(block.task) for block in suite.grid]
     for name in choice.tasks:

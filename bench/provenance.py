@@ -7,7 +7,7 @@ import platform
 import re
 import shlex
 import subprocess
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,15 +36,11 @@ class Origin:
     git_dirty: bool | None
 
 
-def origin(suite: str, engine: Literal["inline", "ray"]) -> Origin:
+def origin(suite: str, engine: Literal["inline", "ray"], command: Sequence[str]) -> Origin:
+    """Of a run in this process. Absolute paths in the command keep only their last part: a record may be published."""
     commit, dirty = git_state()
-    return Origin(command_line(sys.argv), suite, engine, os.getpid(), commit, dirty)
-
-
-def command_line(arguments: list[str]) -> str:
-    """The command to run again. Absolute paths keep only their last part: a record may be published."""
-    words = ["allwin", *arguments[1:]]
-    return shlex.join(without_paths(word) for word in words)
+    words = shlex.join(without_paths(word) for word in ("allwin", *command))
+    return Origin(words, suite, engine, os.getpid(), commit, dirty)
 
 
 def without_paths(text: str) -> str:

@@ -143,13 +143,15 @@ class RayEngine:
     # The schedule -----------------------------------------------------------------------------------------------------
 
     def _schedule(self, trials: Iterator[Trial], progress: Progress, changed: Callable[[], None]) -> Iterator[Record]:
-        exhausted = False
+        exhausted = quiet = False
         while True:
             profiles = sum(len(slot.waiting) for slot in self._slots)
             profiling = any(slot.profiling for slot in self._slots)
-            enough = profiles >= PROFILES_WAITING * len(self._slots) or (exhausted and not self._again)
+            # Once the work pauses it does so until no profile waits: each pause costs the wait for what still runs.
+            ending = quiet or (exhausted and not self._again)
+            quiet = profiling or profiles >= (1 if ending else PROFILES_WAITING * len(self._slots))
             for slot in self._slots:
-                if slot.reference is None and not profiling and not (profiles and enough):
+                if slot.reference is None and not quiet:
                     trial = self._again.popleft() if self._again else next(trials, None)
                     if trial is None:
                         exhausted = True

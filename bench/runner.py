@@ -105,6 +105,8 @@ class Options:
     method_paths: tuple[Path, ...] = ()
     debug: bool = False
     """Inline only: a failure is raised where it happens."""
+    command: tuple[str, ...] = ()
+    """The words after `allwin`: what a record names as the command to run again."""
 
 
 def run(
@@ -117,12 +119,18 @@ def run(
     """Runs the missing cells. Raises `KeyboardInterrupt` after a first Ctrl-C has drained, or at once at a second."""
     planned = plan(cells, store, options.retry)
     progress = Progress(total=len(cells), reused=len(planned.reused))
-    origin = provenance.origin(suite, options.engine)
+    origin = provenance.origin(suite, options.engine, options.command)
     claims: dict[str, BaseFileLock] = {}
     attempts = store.attempts()
 
     def write(record: Record) -> None:
-        store.add(record)
+        try:
+            store.add(record)
+        except OSError as error:
+            raise UserError(
+                f"--store {store.path}: a record cannot be written ({error.strerror}); what stands there is whole, "
+                "mend that and run the same command again"
+            ) from error
         if record.key in claims:
             store.release(record.key, claims.pop(record.key))
         progress.running.pop(record.key, None)

@@ -83,6 +83,25 @@ class Store:
         """A finished trial needs them no more."""
         shutil.rmtree(self.checkpoints(key), ignore_errors=True)
 
+    def merge(self, other: "Store") -> tuple[int, int]:
+        """Takes over the records of another store, each attempt that is not here; returns how many, and how many were.
+
+        A record of the same key with other content becomes a further attempt. Raises `UserError`, before anything is
+        written, if one of the other's cannot be read.
+        """
+        records = [read_record(path) for path in other.files()]
+        here: dict[str, set[str]] = {}
+        for path in self.files():
+            here.setdefault(_parse_name(str(path))[0], set()).add(_content(read_record(path)))
+        added = 0
+        for record in sorted(records, key=lambda record: (record.key, record.attempt)):
+            known = here.setdefault(record.key, set())
+            if _content(record) not in known:
+                known.add(_content(record))
+                self.add(record)
+                added += 1
+        return added, len(records) - added
+
     # Reading ----------------------------------------------------------------------------------------------------------
 
     def files(self) -> list[Path]:
@@ -275,6 +294,11 @@ def frame_of(records: Iterable[Record]) -> pd.DataFrame:
     """The same frame from records at hand; `path` is empty."""
     rows = [row_of(record.model_dump(mode="json"), "") for record in records]
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(ROW))
+
+
+def _content(record: Record) -> str:
+    """What two attempts differ in if they are not the same one."""
+    return record.model_dump_json(exclude={"attempt", "checksum"})
 
 
 def _record_files(folder: Path) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from allwin.options import store_option
+from allwin.running import LAST_RUN
 
 
 @click.command()
@@ -14,7 +15,6 @@ from allwin.options import store_option
 def command(store: Path) -> Any:
     """Go on with the last run of a store, with the same words."""
     from allwin.cli import group
-    from allwin.commands.run import LAST_RUN
     from bench.errors import UserError
 
     try:
@@ -26,4 +26,4 @@ def command(store: Path) -> Any:
             f"--store {store}: no run to go on with; `allwin run SUITE --store {store}` starts one"
         ) from None
     click.echo(f"allwin {' '.join(words)}", err=True)
-    return group.main(words, prog_name="allwin", standalone_mode=False)
+    return group.main(words, prog_name="allwin", standalone_mode=False, obj=words)
