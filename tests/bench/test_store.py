@@ -206,3 +206,26 @@ def test_a_failure_has_a_cause_and_no_metrics(filled: Store) -> None:
 def test_the_parts_of_a_record_hash_to_its_key(record: Record) -> None:
     assert key_of(record.parts) == record.key
     assert spec_parts(record.spec).items() <= record.parts.items()
+
+
+def test_a_run_on_a_full_disk_ends_in_one_line_and_keeps_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open(tmp_path, create=True)
+    link, written = os.link, []
+
+    def full_after_one(source: Path, target: Path) -> None:
+        if written:
+            raise OSError(28, "No space left on device")
+        written.append(target)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", full_after_one)
+    cells = expand(parse_suite(SUITE, "t", "t"), load())
+    with pytest.raises(UserError, match="cannot be written \\(No space left on device\\)"):
+        run(cells, store, "t", Options(engine="inline"))
+    assert [path for path in store.files()] == written
+    assert not list((tmp_path / "claims").iterdir())
+    monkeypatch.undo()
+    progress = run(cells, store, "t", Options(engine="inline"))
+    assert (progress.reused, progress.ok + progress.failed) == (1, 3)
