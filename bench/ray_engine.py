@@ -5,6 +5,7 @@ children and replaced by a fresh worker. It waits blocked, and looks at the proc
 """
 
 import logging
+import math
 import os
 import time
 from collections import deque
@@ -24,12 +25,17 @@ from bench.trial import Trial, make_record
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# A trial that is measured is not to stand behind whatever else runs on the machine, as it would at Ray's 15.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 import ray
 from ray.exceptions import RayError
 
 if TYPE_CHECKING:
     from bench.execution import Loaded
+
+SHORT_S = 0.25
+"""Trials shorter than this are handed over one ahead: else a worker would wait for the driver as long as it works."""
 
 LOOK_S = 0.25
 """Between two looks at the workers' memory and time; four times rarer while a profile wants quiet."""
@@ -57,9 +63,9 @@ class Worker:
     def load(self, trial: Trial) -> "Loaded":
         return self._execution.load_problem(trial)
 
-    def work(self, trial: Trial, loaded: "Loaded") -> Record | None:
-        """The record, or None when the profile is still to come."""
-        execution = self._execution.Execution(trial, loaded)
+    def work(self, trial: Trial, loaded: "Loaded | None") -> Record | None:
+        """The record, or None when the profile is still to come. Without a problem it loads its own."""
+        execution = self._execution.Execution(trial, loaded or self._execution.load_problem(trial))
         execution.work()
         if execution.wants_profile:
             self._waiting[trial.cell.key] = execution
@@ -85,6 +91,10 @@ class Slot:
     since: float = 0.0
     started: str = ""
     profiling: bool = False
+    ahead: tuple[Trial, Any] | None = None
+    """The next trial, handed over while this one runs, and what is awaited of it."""
+    pace_s: float = math.inf
+    """How long its last trial took."""
     waiting: deque[Trial] = field(default_factory=deque)
 
     @property
@@ -151,7 +161,8 @@ class RayEngine:
             ending = quiet or (exhausted and not self._again)
             quiet = profiling or profiles >= (1 if ending else PROFILES_WAITING * len(self._slots))
             for slot in self._slots:
-                if slot.reference is None and not quiet:
+                wanting = slot.reference is None or (slot.trial and not slot.ahead and slot.pace_s < SHORT_S)
+                if wanting and not quiet:
                     trial = self._again.popleft() if self._again else next(trials, None)
                     if trial is None:
                         exhausted = True
@@ -185,15 +196,24 @@ class RayEngine:
                 yield self._replace(slot, failure, progress)
 
     def _dispatch(self, slot: Slot, trial: Trial, progress: Progress) -> None:
-        problem = trial.problem
-        if problem not in self._problems:
+        problem = trial.problem if trial.shared else ""
+        if problem and problem not in self._problems:
             self._problems[problem] = slot.actor.load.remote(trial)
         self._users[problem] = self._users.get(problem, 0) + 1
         self._forget_problems(keep=problem)
-        slot.trial, slot.since, slot.profiling = trial, time.monotonic(), False
-        slot.started = provenance.now()
-        slot.reference = slot.actor.work.remote(trial, self._problems[problem])
+        reference = slot.actor.work.remote(trial, self._problems.get(problem))
+        if slot.reference is None:
+            self._begin(slot, trial, reference, progress)
+        else:
+            slot.ahead = (trial, reference)
+
+    def _begin(self, slot: Slot, trial: Trial, reference: Any, progress: Progress) -> None:
+        slot.trial, slot.reference, slot.profiling = trial, reference, False
+        slot.since, slot.started = time.monotonic(), provenance.now()
         progress.running[trial.cell.key] = trial.cell.title
+
+    def _release_problem(self, trial: Trial) -> None:
+        self._users[trial.problem if trial.shared else ""] -= 1
 
     def _dispatch_profile(self, slot: Slot, progress: Progress) -> None:
         trial = slot.waiting.popleft()
@@ -205,7 +225,8 @@ class RayEngine:
     def _forget_problems(self, keep: str) -> None:
         """Cells of one problem stand together, so a problem that nobody uses now will not be used again."""
         for problem in [name for name, users in self._users.items() if not users and name != keep]:
-            del self._users[problem], self._problems[problem]
+            del self._users[problem]
+            self._problems.pop(problem, None)
 
     def _collect(self, slot: Slot, progress: Progress) -> Iterator[Record]:
         trial, profiled = slot.trial, slot.profiling
@@ -221,7 +242,11 @@ class RayEngine:
             slot.pid = ended
             return
         if not profiled:
-            self._users[trial.problem] -= 1
+            slot.pace_s = time.monotonic() - slot.since
+            self._release_problem(trial)
+        if slot.ahead:
+            self._begin(slot, *slot.ahead, progress)
+            slot.ahead = None
         if ended is None:
             slot.waiting.append(trial)
             progress.running.pop(trial.cell.key)
@@ -259,13 +284,14 @@ class RayEngine:
         assert trial
         self._end(slot)
         if not slot.profiling:
-            self._users[trial.problem] -= 1
-        # Its problem may have been loaded by the worker that has gone.
-        if not self._users.get(trial.problem):
-            self._users.pop(trial.problem, None)
-            self._problems.pop(trial.problem, None)
+            self._release_problem(trial)
         self._again.extend(slot.waiting)
         progress.waiting -= len(slot.waiting)
+        if slot.ahead:
+            self._release_problem(slot.ahead[0])
+            self._again.append(slot.ahead[0])
+        # What the worker that has gone had loaded may have gone with it.
+        self._forget_problems(keep="")
         self._slots[self._slots.index(slot)] = self._fresh_slot()
         where = provenance.collect(trial.origin, trial.cell.spec.device, trial.threads, {}, "")
         return make_record(trial, failure, where.model_copy(update={"worker_pid": slot.pid}), started=slot.started)

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from bench.limits import DEFAULT_LIMITS, Limits
 from bench.record import Failure, Record
 from bench.registry import unknown
 from bench.store import Store
-from bench.trial import Trial
+from bench.trial import Trial, problem_of
 
 EngineName = Literal["inline", "ray"]
 
@@ -122,6 +123,7 @@ def run(
     origin = provenance.origin(suite, options.engine, options.command)
     claims: dict[str, BaseFileLock] = {}
     attempts = store.attempts()
+    problems = Counter(problem_of(cell) for cell in planned.to_run)
 
     def write(record: Record) -> None:
         try:
@@ -159,6 +161,7 @@ def run(
                 checkpoints=store.checkpoints(cell.key),
                 limits=limits,
                 threads=options.threads,
+                shared=problems[problem_of(cell)] > 1,
                 debug=options.debug,
             )
 

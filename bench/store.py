@@ -127,31 +127,23 @@ class Store:
             self._set_aside(path)
             return None
 
-    def latest(self) -> Iterator[Record]:
+    def records(self) -> Iterator[Record]:
         """The latest attempt of each key; what cannot be read is set aside."""
         for key, attempt in sorted(self.attempts().items()):
             record = self.read(key, attempt)
             if record:
                 yield record
 
-    def records(self) -> Iterator[Record]:
-        """The latest attempt of each key."""
-        return self.latest()
-
-    def statuses(self) -> dict[str, str]:
-        """Status of the latest attempt of each key."""
-        frame = self.frame()
-        return dict(zip(frame["key"], frame["status"], strict=True)) if len(frame) else {}
-
     def frame(self) -> pd.DataFrame:
         """One row for the latest attempt of each key; reads only files that `frame.parquet` does not hold yet."""
         known = self._derived()
         seen = set(known["path"]) if known is not None else set()
-        present = {os.path.relpath(file, self.path): file for file in _record_files(self.path / "records")}
+        above = len(str(self.path)) + 1
+        present = {file[above:]: file for file in _record_files(self.path / "records")}
         fresh = []
         for name, file in present.items():
             if name not in seen:
-                row = self._row(Path(file), name)
+                row = self._row(file, name)
                 if row:
                     fresh.append(row)
         gone = seen - set(present)
@@ -186,11 +178,13 @@ class Store:
             # A store that may only be read has no derived table; the records are enough.
             return
 
-    def _row(self, path: Path, name: str) -> dict[str, Any] | None:
+    def _row(self, path: str, name: str) -> dict[str, Any] | None:
         try:
-            return row_of(from_json(path.read_bytes()), name)
+            # Plain functions: there may be 100,000 of them, and a `Path` each would take longer than the parsing.
+            with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+                return row_of(from_json(file.read()), name)
         except (ValueError, KeyError, TypeError, AttributeError):
-            self._set_aside(path)
+            self._set_aside(Path(path))
             return None
 
     def _set_aside(self, path: Path) -> None:

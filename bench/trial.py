@@ -23,14 +23,21 @@ class Trial:
     checkpoints: Path | None = None
     limits: Limits = DEFAULT_LIMITS["smoke"]
     threads: int = 1
+    shared: bool = True
+    """Whether other trials of this run solve the same problem."""
     debug: bool = False
     """A failure is raised instead of recorded: for a debugger in this process."""
 
     @property
     def problem(self) -> str:
         """Trials with the same text solve the same problem."""
-        spec = self.cell.spec
-        return canonical([spec.task, spec.settings, spec.dataset, spec.budget, spec.seed])
+        return problem_of(self.cell)
+
+
+def problem_of(cell: Cell) -> str:
+    """The problem of a cell, as a text."""
+    spec = cell.spec
+    return canonical([spec.task, spec.settings, spec.dataset, spec.budget, spec.seed])
 
 
 def make_record(trial: Trial, failure: Failure | None, where: Provenance, **fields: Any) -> Record:

@@ -11,7 +11,15 @@ from bench.store import Store
 
 Allwin = Callable[..., subprocess.CompletedProcess[str]]
 
-SUITE = "title: t\nbudget: smoke\nseeds: 2\nstages: [fit, evaluate]\ngrid:\n  - task: toy\n    methods: [sample-mean, raises]\n"
+SUITE = """
+title: t
+budget: smoke
+seeds: 2
+stages: [fit, evaluate]
+grid:
+  - task: toy
+    methods: [sample-mean, raises]
+"""
 
 
 @pytest.fixture
@@ -25,9 +33,7 @@ def run(allwin: Allwin, tmp_path: Path) -> Callable[..., dict[str, int]]:
     return once
 
 
-def test_a_figure_changed_by_hand_is_found(
-    allwin: Allwin, run: Callable[..., dict[str, int]], tmp_path: Path
-) -> None:
+def test_a_figure_changed_by_hand_is_found(allwin: Allwin, run: Callable[..., dict[str, int]], tmp_path: Path) -> None:
     run("--store", "s")
     assert allwin("verify", "--store", "s").returncode == 0
     path = next(p for p in Store(tmp_path / "s").files() if '"ok"' in p.read_text())
@@ -72,9 +78,7 @@ def test_retry_runs_failures_of_a_cause_whatever_suite_they_came_from(
     assert "nothing there failed of oom" in nothing.stderr
 
 
-def test_resume_runs_the_last_run_again_and_can_be_repeated(
-    allwin: Allwin, run: Callable[..., dict[str, int]]
-) -> None:
+def test_resume_runs_the_last_run_again_and_can_be_repeated(allwin: Allwin, run: Callable[..., dict[str, int]]) -> None:
     run("--store", "s")
     for _ in range(2):
         done = allwin("resume", "--store", "s")

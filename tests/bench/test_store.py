@@ -224,7 +224,7 @@ def test_a_run_on_a_full_disk_ends_in_one_line_and_keeps_what_it_has(
     cells = expand(parse_suite(SUITE, "t", "t"), load())
     with pytest.raises(UserError, match="cannot be written \\(No space left on device\\)"):
         run(cells, store, "t", Options(engine="inline"))
-    assert [path for path in store.files()] == written
+    assert store.files() == written
     assert not list((tmp_path / "claims").iterdir())
     monkeypatch.undo()
     progress = run(cells, store, "t", Options(engine="inline"))
