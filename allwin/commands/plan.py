@@ -1,11 +1,16 @@
 """`allwin plan`: each cell of a grid and its state. Runs nothing."""
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from allwin.grid_options import Grid, grid_options
 from allwin.options import json_option
+
+if TYPE_CHECKING:
+    from bench.forecast import Forecast
 
 SHOWN = 40
 """Rows in the terminal before the rest is only counted; `--json` has all."""
@@ -19,6 +24,7 @@ SHOWN = 40
 def command(grid: Grid, store: Path, retry: tuple[str, ...], everything: bool, as_json: bool) -> None:
     """What `allwin run` would do with SUITE: which cells stand, which are skipped and why, which would run."""
     from allwin.output import print_json, print_line, print_table
+    from bench.forecast import forecast
     from bench.runner import plan
     from bench.store import Store
 
@@ -46,8 +52,9 @@ def command(grid: Grid, store: Path, retry: tuple[str, ...], everything: bool, a
                 "why": why,
             }
         )
+    expected = forecast(planned.to_run, opened.records() if opened and planned.to_run else [])
     if as_json:
-        print_json({"suite": suite.name, "budget": cells[0].spec.budget, "cells": rows})
+        print_json({"suite": suite.name, "budget": cells[0].spec.budget, "cells": rows, "forecast": asdict(expected)})
         return
     headings = ("state", "task", "dataset", "method", "seed", "key", "why")
     shown = rows if everything else rows[:SHOWN]
@@ -57,4 +64,17 @@ def command(grid: Grid, store: Path, retry: tuple[str, ...], everything: bool, a
     print_line(
         f"{len(cells)} cells at {cells[0].spec.budget} budget: {len(planned.to_run)} to do, "
         f"{len(planned.reused)} stand, {len(planned.to_skip)} to skip"
+    )
+    if planned.to_run:
+        print_line(_told(expected))
+
+
+def _told(expected: "Forecast") -> str:
+    if not expected.cells:
+        return "no basis for a forecast: no earlier record of the same kind in this store"
+    energy = "energy not measured" if expected.energy_j is None else f"{expected.energy_j / 3600:.3g} Wh of training"
+    rest = f"; no basis for the other {expected.without_basis}" if expected.without_basis else ""
+    return (
+        f"forecast for {expected.cells} of them, from {expected.records} earlier records: "
+        f"{expected.device_s / 60:.3g} min of work, {energy}, {expected.disk_bytes / 1e6:.2g} MB{rest}"
     )
