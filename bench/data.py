@@ -1,7 +1,7 @@
 """The catalogue's mechanism: where real data lies, whether a layout is complete, and what was loaded.
 
-The cards are in `tasks/*/datasets.py`. The data root is `--data`, else `ALLWIN_DATA`, else `../shared/data` or
-`../../shared/data` beside the checkout if it is there.
+The cards are in `tasks/*/datasets.py`. The data root is `--data`, else `ALLWIN_DATA`, else `../shared/data` beside the
+checkout if it is there.
 """
 
 import hashlib
