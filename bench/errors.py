@@ -1,5 +1,6 @@
 """What can go wrong, sorted by who has to mend it."""
 
+import re
 from typing import Literal, get_args
 
 Cause = Literal[
@@ -20,8 +21,15 @@ Cause = Literal[
 CAUSES: tuple[str, ...] = get_args(Cause)
 
 
+LINE_BREAKERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+"""Control characters and line breaks: what came from a file may hold any."""
+
+
 class UserError(ValueError):
     """Something the user can mend. The message is one line: what must hold, what came, the mend."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(LINE_BREAKERS.sub(" ", message))
 
 
 class MissingData(UserError):

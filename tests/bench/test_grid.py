@@ -90,6 +90,14 @@ def test_a_suite_that_only_profiles_skips_methods_that_cannot_be_built() -> None
             {"grid": [{"task": "toy", "methods": [{"descent": {"loss": "cube"}}]}]},
             "loss must be 'square' or 'absolute'",
         ),
+        (
+            {"grid": [{"task": "toy", "methods": [{"descent": {"steps": "3"}}]}]},
+            "steps must be a whole number, got '3'",
+        ),
+        (
+            {"grid": [{"task": "toy", "methods": [{"descent": {"steps": True}}]}]},
+            "steps must be a whole number, got True",
+        ),
         ({"grid": [{"task": "toy", "methods": ["shrunk"]}]}, r"write shrunk\(METHOD\)"),
         ({"grid": [{"task": "toy", "methods": ["descent(shrunk)"]}]}, "wraps no other method"),
         ({"stages": ["evaluate"]}, "evaluate needs fit"),

@@ -48,6 +48,19 @@ def test_touching_the_task_changes_all_of_its_methods(copy: Path, monkeypatch: p
     assert all(before[name] != after[name] for name in before)
 
 
+def test_touching_a_helper_changes_the_methods_that_import_it(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin = copy / "allwin_toy"
+    (plugin / "deep.py").write_text("RATE = 1\n")
+    (plugin / "helper.py").write_text("from allwin_toy.deep import RATE\n")
+    for name in ("descent", "sample_mean"):
+        source = (plugin / f"{name}.py").read_text()
+        (plugin / f"{name}.py").write_text(source.replace("import torch\n", "import torch\nimport allwin_toy.helper\n"))
+    before = keys_of(copy, monkeypatch)
+    (plugin / "deep.py").write_text("RATE = 2\n")
+    after = keys_of(copy, monkeypatch)
+    assert {name for name in before if before[name] != after[name]} == {"descent", "sample-mean"}
+
+
 def test_the_place_of_the_files_is_no_part_of_the_key(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = keys_of(copy, monkeypatch)
     there = copy.parent / "elsewhere"
