@@ -17,9 +17,8 @@ LINE_EVERY_S = 2.0
 class Live:
     """The listener of a run."""
 
-    def __init__(self, title: str, to_run: int, *, quiet: bool) -> None:
+    def __init__(self, title: str, *, quiet: bool) -> None:
         self._title = title
-        self._to_run = to_run
         self._started = time.monotonic()
         self._ended = 0
         self._printed = 0.0
@@ -73,15 +72,15 @@ class Live:
             parts.append(f"{progress.waiting} to profile")
         if progress.draining:
             parts.append("Ctrl-C: the running trials end first; once more to stop at once")
-        elif left := self._left():
+        elif left := self._left(progress.total - progress.done):
             parts.append(left)
         return ", ".join(parts)
 
-    def _left(self) -> str:
+    def _left(self, cells: int) -> str:
         """From the pace so far; nothing before there is one."""
-        if not self._ended or self._ended >= self._to_run:
+        if not self._ended or not cells:
             return ""
-        seconds = (time.monotonic() - self._started) / self._ended * (self._to_run - self._ended)
+        seconds = (time.monotonic() - self._started) / self._ended * cells
         if seconds >= 90:
             return f"about {seconds / 60:.0f} min left"
         return f"about {max(1, seconds):.0f} s left"

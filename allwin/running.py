@@ -89,17 +89,16 @@ def run_cells(
 ) -> int:
     """Runs what is missing of these cells, prints what then stands, and returns the exit code."""
     from allwin.live import Live
-    from bench.runner import Options, plan, run
+    from bench.runner import Options, run
     from bench.store import Store
 
     opened = Store.open(store, create=True)
     words = _words()
     if words[:1] == ("run",):
         (store / LAST_RUN).write_text(json.dumps(words), encoding="utf-8")
-    planned = plan(cells, opened, retry)
     limits = _limits(cells[0].spec.budget, how.time_limit, how.memory_limit)
     options = Options(how.engine, how.workers, how.threads, how.address, limits, retry, paths, how.pdb, words)
-    with Live(title, len(planned.to_run), quiet=as_json) as live:
+    with Live(title, quiet=as_json) as live:
         try:
             progress = run(cells, opened, name, options, live)
         except KeyboardInterrupt:

@@ -3,9 +3,10 @@
 A process cannot kill itself and go on: a hang in a method's own code is not ended here, nor is memory limited.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 
-from bench.execution import Loaded, execute, load_problem
+from bench.execution import execute, load_problem
 from bench.record import Record
 from bench.runner import Progress
 from bench.trial import Trial
@@ -20,11 +21,5 @@ class InlineEngine:
             changed()
             if trial.problem != problem or loaded is None:
                 problem, loaded = trial.problem, load_problem(trial)
-            yield execute(trial, _own_copy(loaded))
-
-
-def _own_copy(loaded: Loaded) -> Loaded:
-    """A method that writes into its problem must not reach the next one's; Ray's workers get copies anyway."""
-    import copy
-
-    return copy.deepcopy(loaded)
+            # A method that writes into its problem must not reach the next one's; Ray's workers get copies anyway.
+            yield execute(trial, copy.deepcopy(loaded) if trial.shared else loaded)

@@ -63,9 +63,7 @@ class Plan:
 
 def plan(cells: Sequence[Cell], store: Store | None, retry: Sequence[str] = ()) -> Plan:
     """Sorts cells into what is missing and what stands. `retry` names causes whose failures are run again, or `all`."""
-    for cause in retry:
-        if cause not in (*CAUSES, "all"):
-            raise unknown("cause", cause, [*CAUSES, "all"], "allwin report")
+    check_causes(retry)
     known = _known(store) if store else {}
     to_run, to_skip, reused = [], [], {}
     for cell in cells:
@@ -80,6 +78,13 @@ def plan(cells: Sequence[Cell], store: Store | None, retry: Sequence[str] = ()) 
         else:
             to_skip.append(cell)
     return Plan(to_run, to_skip, reused)
+
+
+def check_causes(causes: Sequence[str]) -> None:
+    """Raises `UserError` for a word that is neither a cause nor `all`."""
+    for cause in causes:
+        if cause not in (*CAUSES, "all"):
+            raise unknown("cause", cause, [*CAUSES, "all"], "allwin status")
 
 
 def _known(store: Store) -> dict[str, tuple[str, str]]:

@@ -10,7 +10,6 @@ from bench.contracts import BUDGETS, STAGES, Budget, Stage
 from bench.errors import UserError
 from bench.registry import suite_names, unknown
 
-Scalar = str | int | float | bool | None
 Values = dict[str, Any]
 """Settings by name; a list of values is a sweep."""
 

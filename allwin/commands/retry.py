@@ -16,14 +16,13 @@ from allwin.running import Engine, engine_options, run_cells
 @json_option
 def command(causes: tuple[str, ...], paths: tuple[Path, ...], store: Path, how: Engine, as_json: bool) -> int:
     """Run the trials of a store that failed of CAUSE once more, as the code is now. Each attempt is kept."""
-    from bench.errors import CAUSES, UserError
+    from bench.errors import UserError
     from bench.grid import cell_of
-    from bench.registry import load, unknown
+    from bench.registry import load
+    from bench.runner import check_causes
     from bench.store import Store
 
-    for cause in causes:
-        if cause not in (*CAUSES, "all"):
-            raise unknown("cause", cause, [*CAUSES, "all"], f"allwin status --store {store}")
+    check_causes(causes)
     known = load(paths)
     specs = [
         record.spec
