@@ -48,9 +48,5 @@ class TimeLimitExceeded(RuntimeError):
     """A trial used up its time."""
 
 
-class MemoryLimitExceeded(RuntimeError):
-    """A trial used more memory than it may."""
-
-
 class NotANumber(RuntimeError):
     """A metric came out as NaN or infinite."""

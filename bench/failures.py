@@ -7,7 +7,6 @@ import torch
 from bench.errors import (
     Cause,
     Diverged,
-    MemoryLimitExceeded,
     MissingData,
     NotANumber,
     TimeLimitExceeded,
@@ -36,7 +35,7 @@ def _cause(error: BaseException) -> Cause:
     match error:
         case TimeLimitExceeded():
             return "timeout"
-        case MemoryLimitExceeded() | MemoryError() | torch.cuda.OutOfMemoryError():
+        case MemoryError() | torch.cuda.OutOfMemoryError():
             return "oom"
         case RuntimeError() if "can't allocate memory" in str(error):
             return "oom"

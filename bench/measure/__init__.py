@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from bench.contracts import Budget, Workload
-from bench.errors import MemoryLimitExceeded, TimeLimitExceeded
+from bench.errors import TimeLimitExceeded
 from bench.record import Measurement, not_measured
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def profile(workload: Workload, solution: Any, device: "torch.device", budget: B
 def _attempt(measure: Pass, names: tuple[str, ...]) -> dict[str, Measurement]:
     try:
         return measure()
-    except (TimeLimitExceeded, MemoryLimitExceeded):
+    except TimeLimitExceeded:
         # The trial's end, not this pass's.
         raise
     except Exception as error:
