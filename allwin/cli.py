@@ -12,8 +12,8 @@ from click.shell_completion import CompletionItem
 from bench.data import ENVIRONMENT
 
 VERBS = {
-    "list": ("allwin.commands.listing", "Tasks, methods and suites, and what is broken."),
-    "show": ("allwin.commands.show", "All about a task, a method, a data set or a suite."),
+    "list": ("allwin.commands.listing", "Tasks, methods, suites and papers, and what is broken."),
+    "show": ("allwin.commands.show", "All about a task, a method, a data set, a suite or a paper."),
     "data": ("allwin.commands.data", "Data sets: what there is, and whether it is here."),
     "new": ("allwin.commands.new", "Write the one file of a new method."),
     "check": ("allwin.commands.check", "Hold a method against the rules, one by one."),
@@ -21,10 +21,13 @@ VERBS = {
     "run": ("allwin.commands.run", "Run a suite, or a task's methods; does only what is missing."),
     "retry": ("allwin.commands.retry", "Run failed trials of a store once more."),
     "resume": ("allwin.commands.resume", "Go on with a run that was interrupted."),
+    "tune": ("allwin.commands.tune", "Search the settings of methods, with the same budget for each."),
     "status": ("allwin.commands.status", "How far a run is, and what failed."),
     "verify": ("allwin.commands.verify", "Hold every record against its checksum and key."),
     "merge": ("allwin.commands.merge", "Take over the records of other stores."),
     "explain": ("allwin.commands.explain", "Why a trial is reused or run again."),
+    "reproduce": ("allwin.commands.reproduce", "A paper's tables: published beside measured, with verdicts."),
+    "claims": ("allwin.commands.claims", "A paper's sentences as tests over records."),
     "report": ("allwin.commands.report", "Leaderboards and figures from the records."),
     "compare": ("allwin.commands.compare", "Two methods, paired by seed."),
     "doctor": ("allwin.commands.doctor", "Whether this machine has what allwin needs."),

@@ -36,8 +36,11 @@ class Grid:
     paths: tuple[Path, ...]
     store: Path
 
-    def expand(self) -> tuple[Any, list[Any]]:
-        """The suite and its cells. Raises `UserError` naming the mend."""
+    def expand(self, cluster: Callable[[str], str] | None = None) -> tuple[Any, list[Any]]:
+        """The suite and its cells; `cluster` tells the hardware for a device where it is not this machine's.
+
+        Raises `UserError` naming the mend.
+        """
         from bench import grid, registry, suite
 
         known = registry.load(self.paths)
@@ -48,7 +51,10 @@ class Grid:
             chosen = suite.load_suite(self.name)
         else:
             raise registry.unknown("suite or task", self.name, [*names, *known.tasks], "allwin list")
-        return chosen, grid.expand(chosen, known, self.choice)
+        choice = self.choice
+        if cluster and chosen.stages == ["profile"]:
+            choice = replace(choice, hardware=cluster(choice.device))
+        return chosen, grid.expand(chosen, known, choice)
 
 
 def _words(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[str, ...]:
@@ -102,6 +108,14 @@ def _options(required: bool) -> list[Callable[..., Any]]:
             metavar="METHOD.FIELD=VALUE",
             help="Overrides a setting of a method or a task; a list is a sweep. May be given more than once.",
         ),
+        click.option(
+            "--preset",
+            "presets",
+            multiple=True,
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            help="Settings that `allwin tune` chose; --set goes before them. May be given more than once.",
+        ),
         methods_by_path_option,
         store_option,
     ]
@@ -115,6 +129,11 @@ def _grid(words: dict[str, Any]) -> Grid | None:
     store = words["store"]
     paths = words.pop("paths")
     methods = words.pop("methods")
+    overrides = parse_overrides(words.pop("assignments"))
+    if presets := words.pop("presets"):
+        from bench.tuning import with_presets
+
+        overrides = with_presets(overrides, presets)
     choice = Choice(
         tasks=words.pop("tasks"),
         methods=(),
@@ -122,7 +141,7 @@ def _grid(words: dict[str, Any]) -> Grid | None:
         seeds=words.pop("seeds"),
         budget=words.pop("budget"),
         device=words.pop("device"),
-        overrides=parse_overrides(words.pop("assignments")),
+        overrides=overrides,
     )
     if name is None:
         if methods or choice != Choice():

@@ -44,8 +44,9 @@ class Live:
 
     def __call__(self, progress: Progress, record: Record | None) -> None:
         if record:
-            self._ended += 1
-            if record.failure and record.status == "failed":
+            again = record.key in progress.retrying
+            self._ended += not again
+            if record.failure and record.status == "failed" and not again:
                 spec, cause = record.spec, record.failure.cause
                 self._failures.append(f"{spec.task}/{spec.method} on {spec.dataset}, seed {spec.seed}: {cause}")
         if self._display:
@@ -56,7 +57,11 @@ class Live:
     def _print(self, progress: Progress, record: Record | None) -> None:
         now = time.monotonic()
         last = record is not None and progress.done == progress.total
-        if record and record.status == "failed" and record.failure:
+        if record and record.key in progress.retrying:
+            click.echo(
+                f"lost, and tried once more: {record.spec.task}/{record.spec.method}, {record.key[:12]}", err=True
+            )
+        elif record and record.status == "failed" and record.failure:
             click.echo(f"failed: {self._failures[-1]}: {record.failure.message}", err=True)
         elif last or now - self._printed >= LINE_EVERY_S:
             self._printed = now

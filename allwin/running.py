@@ -13,9 +13,7 @@ import click
 from bench.errors import UserError
 
 if TYPE_CHECKING:
-    from bench.contracts import Budget
     from bench.grid import Cell
-    from bench.limits import Limits
     from bench.runner import EngineName, Progress
     from bench.store import Store
 
@@ -33,11 +31,19 @@ class Engine:
     workers: int | None
     threads: int
     address: str | None
+    accelerator: str | None
     time_limit: float | None
     """Seconds."""
     memory_limit: float | None
     """GiB."""
     pdb: bool
+
+    def hardware_of(self, device: str) -> str:
+        """Of the cluster's nodes."""
+        from bench.cluster import hardware_of
+
+        assert self.address
+        return hardware_of(self.address, self.accelerator, device)
 
     def __post_init__(self) -> None:
         if self.pdb and self.engine != "inline":
@@ -49,6 +55,9 @@ OPTIONS = (
     click.option("--workers", type=click.IntRange(min=1), help="Trials at a time; else as many as the cores allow."),
     click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of each trial."),
     click.option("--address", metavar="HOST:PORT", help="A running Ray cluster, instead of one on this machine."),
+    click.option(
+        "--accelerator", metavar="NAME", help="Only nodes with this accelerator, by Ray's name, such as H100."
+    ),
     click.option(
         "--time-limit", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Of a trial, in seconds."
     ),
@@ -88,19 +97,57 @@ def run_cells(
     as_json: bool,
 ) -> int:
     """Runs what is missing of these cells, prints what then stands, and returns the exit code."""
+    from bench.store import Store
+
+    progress = run_missing(name, title, cells, store, how, retry=retry, paths=paths, quiet=as_json)
+    return progress if isinstance(progress, int) else _conclude(name, cells, Store.open(store), progress, as_json)
+
+
+def run_missing(
+    name: str,
+    title: str,
+    cells: "Sequence[Cell]",
+    store: Path,
+    how: Engine,
+    *,
+    retry: tuple[str, ...] = (),
+    paths: tuple[Path, ...],
+    quiet: bool,
+) -> "Progress | int":
+    """Runs what is missing of these cells; how far it came, or the exit code where it was broken off."""
     from allwin.live import Live
+    from bench.limits import GIB
+    from bench.outside import outside_code
+    from bench.registry import load
     from bench.runner import Options, run
     from bench.store import Store
 
     opened = Store.open(store, create=True)
+    if later := opened.later_schema() & {cell.key for cell in cells}:
+        raise UserError(
+            f"--store {store}: {len(later)} of these trials have records that a later allwin wrote; "
+            "update allwin, or name another --store"
+        )
+    tell_outside(outside_code(cells, load(paths)))
     words = _words()
     if words[:1] == ("run",):
         (store / LAST_RUN).write_text(json.dumps(words), encoding="utf-8")
-    limits = _limits(cells[0].spec.budget, how.time_limit, how.memory_limit)
-    options = Options(how.engine, how.workers, how.threads, how.address, limits, retry, paths, how.pdb, words)
-    with Live(title, quiet=as_json) as live:
+    options = Options(
+        engine=how.engine,
+        workers=how.workers,
+        threads=how.threads,
+        address=how.address,
+        accelerator=how.accelerator,
+        time_limit_s=how.time_limit,
+        memory_limit_bytes=None if how.memory_limit is None else int(how.memory_limit * GIB),
+        retry=retry,
+        method_paths=paths,
+        debug=how.pdb,
+        command=words,
+    )
+    with Live(title, quiet=quiet) as live:
         try:
-            progress = run(cells, opened, name, options, live)
+            return run(cells, opened, name, options, live)
         except KeyboardInterrupt:
             click.echo(f"interrupted; what ended is in {store}, the same command goes on from there", err=True)
             return INTERRUPTED
@@ -111,22 +158,19 @@ def run_cells(
 
             pdb.post_mortem(sys.exc_info()[2])
             return 1
-    return _conclude(name, cells, opened, progress, as_json)
+
+
+def tell_outside(sources: list[str]) -> None:
+    """Names code from outside the tree before any of it is imported."""
+    from allwin.output import one_line
+
+    if sources:
+        click.echo(one_line(f"runs code from outside allwin's tree: {'; '.join(sources)}"), err=True)
 
 
 def _words() -> tuple[str, ...]:
     """The command line as it was given, which is this process's own or, after `resume`, an earlier one's."""
     return tuple(click.get_current_context().find_root().obj or ())
-
-
-def _limits(budget: "Budget", time_s: float | None, memory_gib: float | None) -> "Limits | None":
-    """The budget's limits with what was asked for in their place; None where nothing was."""
-    from bench.limits import DEFAULT_LIMITS, GIB, Limits
-
-    if time_s is None and memory_gib is None:
-        return None
-    default = DEFAULT_LIMITS[budget]
-    return Limits(time_s or default.time_s, int(memory_gib * GIB) if memory_gib else default.memory_bytes)
 
 
 def _conclude(name: str, cells: "Sequence[Cell]", store: "Store", progress: "Progress", as_json: bool) -> int:

@@ -19,7 +19,7 @@ from bench.contracts import (
     task,
 )
 from bench.errors import Diverged, MissingData, Unsupported, UserError
-from bench.settings import Count, Fraction, Natural, NonNegative, Positive, Presets, UnitInterval
+from bench.settings import Count, Fraction, Natural, NonNegative, Positive, Presets, Search, UnitInterval
 
 if TYPE_CHECKING:
     from bench.run import Run
@@ -41,6 +41,7 @@ __all__ = [
     "Positive",
     "Presets",
     "Run",
+    "Search",
     "Task",
     "UnitInterval",
     "Unsupported",

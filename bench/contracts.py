@@ -76,7 +76,11 @@ class Workload:
 
 
 class Task(Protocol):
-    """What is to be solved, and how success is measured."""
+    """What is to be solved, and how success is measured.
+
+    A task that also has `validate(solution, problem) -> float` can be tuned on: lower is better, and it is computed
+    from the problem alone, which holds no test data.
+    """
 
     metrics: ClassVar[tuple[Metric, ...]]
     cards: ClassVar[tuple[DatasetCard, ...]]
@@ -100,6 +104,7 @@ class Method(Protocol):
 
     A method that also has `build(problem)`, an untrained solution whose cost is that of the trained one, can stand in
     suites that only profile. A method that wraps another has a field `base: Method`, written `outer(inner)`.
+    A method with something to tune says where to look in `search: ClassVar[Search]`.
     """
 
     presets: ClassVar[Presets]

@@ -1,12 +1,13 @@
-"""One trial in one process: load, fit, evaluate, profile. Whatever happens, it ends in a record.
+"""One trial: load, fit, evaluate, profile. Whatever happens, it ends in a record.
 
 Quality needs no quiet machine, a cost does: so the work (load, fit, evaluate) and the profile are two calls, and the
-runner decides when the second is made.
+runner decides when, and in which process, the second is made.
 """
 
 import contextlib
 import dataclasses
 import functools
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,13 +26,14 @@ from bench.measure import profile
 from bench.measure.energy import EnergyWindow
 from bench.measure.memory import PeakMemory
 from bench.measure.mode import evaluating
-from bench.record import Curve, FailedStage, Failure, Measurement, MetricValue, Record, finite_or_none
+from bench.parcel import Parcel, pack, unpack
+from bench.record import Curve, FailedStage, Failure, Measurement, MetricValue, Provenance, Record, finite_or_none
 from bench.registry import Registry, load
 from bench.run import Run
 from bench.seeds import derive_seed
 from bench.slate import clean_slate, flags
 from bench.trial import Trial, make_record
-from bench.validate import construct, split_reference
+from bench.validate import construct, entries_of, split_reference
 
 
 @dataclass(frozen=True)
@@ -101,31 +103,38 @@ class Execution:
             if "fit" in spec.stages:
                 self._fit(method, seed)
             else:
-                self._stage("fit", lambda: setattr(self, "_solution", method.build(self.loaded.problem)))
+                self._stage("fit", lambda: self._build(method))
             if "evaluate" in spec.stages and self.failure is None:
                 self._stage("evaluate", self._evaluate)
 
     def profile(self) -> None:
-        """Measures the solution's costs. The caller sees to it that nothing else runs."""
+        """Measures the solution's costs in this process. The caller sees to it that nothing else of allwin's runs."""
         spec = self.trial.cell.spec
         with clean_slate(derive_seed("profile", spec.seed), self.trial.threads):
             self._stage("profile", self._profile)
 
+    def parcel(self) -> Parcel | None:
+        """What a fresh process needs to measure the costs; None, and a failure, if the solution cannot be sent."""
+        packed = b""
+
+        def prepare() -> None:
+            nonlocal packed
+            workload = self._task.workload(self._solution, self.loaded.problem)
+            self.record_fields["workload"] = workload.label
+            packed = pack(workload, self._solution)
+
+        self._stage("profile", prepare)
+        if self.failure:
+            return None
+        return Parcel(self.trial, self.record_fields, self._where(), os.environ.get("CUDA_VISIBLE_DEVICES"), packed)
+
     def record(self) -> Record:
         """The trial's outcome; to be called last."""
-        spec = self.trial.cell.spec
-        return make_record(
-            self.trial,
-            self.failure,
-            provenance.collect(
-                self.trial.origin,
-                spec.device,
-                self.trial.threads,
-                flags(),
-                self.loaded.data_fingerprint,
-            ),
-            **self.record_fields,
-        )
+        return make_record(self.trial, self.failure, self._where(), **self.record_fields)
+
+    def _where(self) -> Provenance:
+        device, threads = self.trial.cell.spec.device, self.trial.threads
+        return provenance.collect(self.trial.origin, device, threads, flags(), self.loaded.data_fingerprint)
 
     # The stages -------------------------------------------------------------------------------------------------------
 
@@ -161,6 +170,11 @@ class Execution:
         # Curves are kept of a failed fit too: they show how it failed.
         with contextlib.suppress(Diverged):
             self.record_fields["curves"] = run.curves()
+
+    def _build(self, method: Any) -> None:
+        solution = method.build(self.loaded.problem)
+        on_device = isinstance(solution, torch.nn.Module)
+        self._solution = solution.to(self.trial.cell.spec.device) if on_device else solution
 
     def _evaluate(self) -> None:
         spec = self.trial.cell.spec
@@ -220,6 +234,27 @@ def execute(trial: Trial, loaded: Loaded) -> Record:
     if execution.wants_profile:
         execution.profile()
     return execution.record()
+
+
+def measure_parcel(parcel: Parcel) -> Record:
+    """The record of a trial whose costs are measured in this process, which has done nothing before."""
+    trial, spec = parcel.trial, parcel.trial.cell.spec
+    if parcel.visible_gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = parcel.visible_gpus
+    fields, failure = dict(parcel.record_fields), None
+    started = time.perf_counter()
+    with clean_slate(derive_seed("profile", spec.seed), trial.threads):
+        try:
+            registry = _registry(trial.method_paths)
+            for entry in (registry.task(spec.task), *entries_of(registry, spec.task, spec.method)):
+                entry.import_class()
+            workload, solution = unpack(parcel.packed)
+            fields["costs"] = profile(workload, solution, torch.device(spec.device), spec.budget)
+        except BaseException as error:
+            failure = failure_from(error, "profile")
+    fields["stage_s"] = fields["stage_s"] | {"profile": time.perf_counter() - started}
+    where = parcel.where.model_copy(update={"profile_pid": os.getpid()})
+    return make_record(trial, failure, where, **fields)
 
 
 # The data's fingerprint -----------------------------------------------------------------------------------------------

@@ -1,19 +1,19 @@
 """From a suite to its cells: filters, sweeps, overrides, and for each cell its spec and key, or why it is skipped."""
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import yaml
-
 from bench import data
 from bench.contracts import Budget
 from bench.errors import Cause, UserError
-from bench.keys import key_of, source_parts, spec_parts
+from bench.keys import hardware_part, key_of, source_parts, spec_parts
 from bench.record import Spec
 from bench.registry import WRAPPED, Entry, Registry, unknown
-from bench.suite import Block, Suite, Values
+from bench.strict_yaml import Malformed, parse_yaml
+from bench.suite import MOST_CELLS, Block, Suite, Values
 from bench.validate import entries_of, resolve
 
 
@@ -25,6 +25,8 @@ class Cell:
     parts: dict[str, str]
     key: str
     skip: tuple[Cause, str] | None = None
+    memory_gib: float | None = None
+    """Of the device, as its method declares for the budget."""
 
     @property
     def title(self) -> str:
@@ -41,6 +43,8 @@ class Choice:
     seeds: int | None = None
     budget: Budget | None = None
     device: Literal["cpu", "cuda"] = "cpu"
+    hardware: str | None = None
+    """The group of a cluster's nodes; None: this machine's."""
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By entry: `nnpu`, `pu/nnpu` or, for a task's settings, `pu`."""
 
@@ -54,9 +58,11 @@ def parse_overrides(assignments: Iterable[str]) -> dict[str, dict[str, Any]]:
         if not (equals and dot and owner and name):
             raise UserError(f"--set {assignment}: write it as --set METHOD.FIELD=VALUE, such as --set nnpu.beta=0.1")
         try:
-            overrides.setdefault(owner, {})[name] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise UserError(f"--set {assignment}: {text} is no YAML value; quote a text that holds : or #") from None
+            overrides.setdefault(owner, {})[name] = parse_yaml(text)
+        except Malformed as error:
+            raise UserError(
+                f"--set {assignment}: {text} is no YAML value ({error}); quote a text that holds : or #"
+            ) from None
     return overrides
 
 
@@ -74,14 +80,19 @@ def expand(suite: Suite, registry: Registry, choice: Choice | None = None) -> li
     _check_choice(suite, registry, choice)
     used: set[str] = set()
     cells: dict[str, Cell] = {}
+    made = 0
     for block in suite.grid:
         if choice.tasks and block.task not in choice.tasks:
             continue
         for cell in _block_cells(block, suite, registry, choice, used):
+            made += 1
+            _check_size(made, suite)
             cells.setdefault(cell.key, cell)
     if unused := set(choice.overrides) - used:
         owner = sorted(unused)[0]
-        raise UserError(f"--set {owner}.…: no cell of {suite.name} uses {owner}; it has {', '.join(sorted(used))}")
+        raise UserError(
+            f"--set or --preset {owner}.…: no cell of {suite.name} uses {owner}; it has {', '.join(sorted(used))}"
+        )
     if not cells:
         raise UserError(
             f"nothing is left of {suite.name} after --tasks, --methods and --datasets; `allwin plan` shows it"
@@ -89,11 +100,18 @@ def expand(suite: Suite, registry: Registry, choice: Choice | None = None) -> li
     return list(cells.values())
 
 
+def _check_size(cells: int, suite: Suite) -> None:
+    if cells > MOST_CELLS:
+        raise UserError(f"{suite.name} has more than {MOST_CELLS:,} cells; sweep over fewer values, or split the suite")
+
+
 def cell_of(spec: Spec, registry: Registry) -> Cell:
     """The cell of a spec, with the key that it has as the code is now."""
     task = registry.task(spec.task)
-    parts = spec_parts(spec) | source_parts(task, entries_of(registry, task.name, spec.method), spec.dataset)
-    return Cell(spec, parts, key_of(parts), _absent(task, spec.dataset))
+    entries = entries_of(registry, task.name, spec.method)
+    parts = spec_parts(spec) | source_parts(task, entries, spec.dataset) | hardware_part(spec.stages, spec.device)
+    memory = entries[0].memory_gib.get(spec.budget)
+    return Cell(spec, parts, key_of(parts), _absent(task, spec.dataset), memory)
 
 
 def _check_choice(suite: Suite, registry: Registry, choice: Choice) -> None:
@@ -125,17 +143,22 @@ def _block_cells(block: Block, suite: Suite, registry: Registry, choice: Choice,
     if choice.datasets:
         # A choice may also name a data set that the suite does not: that is how one tries another.
         datasets = [name for name in choice.datasets if name in {card.name for card in task.cards}]
+    hardware = hardware_part(suite.stages, choice.device, choice.hardware)
     recipes = [
         (reference, entries, parameters, _mismatch(entries, suite))
-        for reference, entries, parameters in _recipes(block, task, registry, choice, budget, used)
+        for reference, entries, parameters in _recipes(block, task, suite, registry, choice, used)
     ]
+    points = list(_sweep(task, dict(block.settings) | dict(choice.overrides.get(task.name, {})), suite))
+    # Before the first is made: each takes some time.
+    _check_size(len(datasets) * len(points) * len(seeds) * len(recipes), suite)
     for dataset in datasets:
         absent = _absent(task, dataset)
         sources = {reference: source_parts(task, entries, dataset) for reference, entries, _, _ in recipes}
-        for settings in _sweep(task, dict(block.settings) | dict(choice.overrides.get(task.name, {}))):
+        for settings in points:
             resolved = resolve(task, budget, settings)
             for seed in seeds:
-                for reference, _, parameters, mismatch in recipes:
+                for reference, entries, parameters, mismatch in recipes:
+                    memory = entries[0].memory_gib.get(budget)
                     spec = Spec(
                         task=task.name,
                         settings=resolved,
@@ -147,12 +170,12 @@ def _block_cells(block: Block, suite: Suite, registry: Registry, choice: Choice,
                         stages=tuple(suite.stages),
                         device=choice.device,
                     )
-                    parts = spec_parts(spec) | sources[reference]
-                    yield Cell(spec, parts, key_of(parts), absent or mismatch)
+                    parts = spec_parts(spec) | sources[reference] | hardware
+                    yield Cell(spec, parts, key_of(parts), absent or mismatch, memory)
 
 
 def _recipes(
-    block: Block, task: Entry, registry: Registry, choice: Choice, budget: Budget, used: set[str]
+    block: Block, task: Entry, suite: Suite, registry: Registry, choice: Choice, used: set[str]
 ) -> Iterator[tuple[str, list[Entry], dict[str, Any]]]:
     """Each method of a block with its resolved parameters: the suite's, narrowed and overridden by the choice."""
     listed: list[tuple[str, Values]] = [
@@ -168,6 +191,8 @@ def _recipes(
         known = registry.methods.get(task.name, {})
         added = [n for n in wanted if n not in [r for r, _ in listed] and n.partition("(")[0] in known]
         listed = chosen + [(name, {}) for name in added]
+    budget = choice.budget or suite.budget
+    made = 0
     for reference, values in listed:
         entries = entries_of(registry, task.name, reference)
         sweeps = []
@@ -176,7 +201,9 @@ def _recipes(
             for owner in (entry.name, entry.title):
                 used.add(owner)
                 given |= choice.overrides.get(owner, {})
-            sweeps.append([resolve(entry, budget, point) for point in _sweep(entry, given)])
+            sweeps.append([resolve(entry, budget, point) for point in _sweep(entry, given, suite)])
+        made += math.prod(map(len, sweeps))
+        _check_size(made, suite)
         for combination in itertools.product(*sweeps):
             # The wrapped method's parameters stand inside its wrapper's.
             *outer, parameters = combination
@@ -185,7 +212,7 @@ def _recipes(
             yield reference, entries, parameters
 
 
-def _sweep(entry: Entry, values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _sweep(entry: Entry, values: Mapping[str, Any], suite: Suite) -> Iterator[dict[str, Any]]:
     """The product of all lists; a field that is a list itself is swept by a list of lists."""
     lists = {setting.name for setting in entry.settings if isinstance(setting.default, tuple)}
 
@@ -194,6 +221,7 @@ def _sweep(entry: Entry, values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         return given if swept else [given]
 
     axes = [[(name, value) for value in axis(name, given)] for name, given in values.items()]
+    _check_size(math.prod(map(len, axes)), suite)
     for point in itertools.product(*axes):
         yield dict(point)
 

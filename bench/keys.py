@@ -1,6 +1,7 @@
 """The identity of a trial: named parts, each hashed, so that `explain` can say which one differs.
 
-Quality leaves the hardware out; costs are compared inside one hardware group only (`Provenance.hardware`).
+Quality leaves the hardware out. A trial that only measures costs has it in its key; the costs of others are compared
+inside one hardware group only (`Provenance.hardware`).
 """
 
 import ast
@@ -8,10 +9,11 @@ import functools
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import provenance
 from bench.record import Spec
 from bench.registry import Entry, package_folders, parse
 
@@ -55,6 +57,13 @@ def source_parts(task: Entry, methods: list[Entry], dataset: str) -> dict[str, s
         "harness": f"v{HARNESS} {_harness_hash()}",
         "libraries": f"torch {_torch_version()}",
     }
+
+
+def hardware_part(stages: Sequence[str], device: str, hardware: str | None = None) -> dict[str, str]:
+    """Where a trial only measures costs, they are its result, and another machine's are another result."""
+    if tuple(stages) != ("profile",):
+        return {}
+    return {"hardware": hardware or provenance.hardware(device)}
 
 
 def key_of(parts: dict[str, str]) -> str:

@@ -30,6 +30,12 @@ DEFAULT_LIMITS: dict[Budget, Limits] = {
 """By budget: about ten times what its trials are meant to need."""
 
 
+def thread_environment(threads: int) -> dict[str, str]:
+    """What a process must be started with: a pool made larger later, after torch was imported, oversubscribes."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+    return dict.fromkeys(names, str(threads))
+
+
 def resident_bytes(pid: int) -> int:
     """Memory of a process and its children; 0 when it has gone."""
     total = 0

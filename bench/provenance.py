@@ -112,6 +112,18 @@ def accelerator() -> Accelerator | None:
         return None
 
 
+def gpu_memory_bytes() -> dict[str, int]:
+    """By NVML's numbers of the boards; empty without any."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        handles = {str(index): pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())}
+        return {name: int(pynvml.nvmlDeviceGetMemoryInfo(handle).total) for name, handle in handles.items()}
+    except pynvml.NVMLError:
+        return {}
+
+
 def hardware(device: str) -> str:
     """The group inside which costs may be compared."""
     found = accelerator() if device == "cuda" else None

@@ -1,38 +1,23 @@
-"""Trials on Ray: warm workers, each problem loaded once, work side by side, profiles one at a time on a quiet machine.
+"""Trials on Ray: warm workers, each problem loaded once, work side by side, profiles one at a time on a quiet node.
 
-The driver supervises: time and memory are watched from outside, and a trial that exceeds them is killed with its
-children and replaced by a fresh worker. It waits blocked, and looks at the processes a few times a second.
+The driver supervises: time and memory are watched from outside, by a warden on each node, and a trial that exceeds them
+is killed with its children and replaced by a fresh worker. A trial whose worker is lost gets a second one.
 """
 
-import logging
-import math
-import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-from bench import provenance
-from bench.errors import UserError
-from bench.limits import kill, resident_bytes, tree
-from bench.record import FailedStage, Failure, Record
-from bench.runner import Progress
-from bench.trial import Trial, make_record
-
-# Ray reads these when it is imported. It prints what happens to workers on standard output, where a JSON document may
-# stand; our records tell it.
-os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-# A trial that is measured is not to stand behind whatever else runs on the machine, as it would at Ray's 15.
-os.environ.setdefault("RAY_worker_niceness", "0")
+from dataclasses import replace
+from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import ObjectLostError, RayError
 
-if TYPE_CHECKING:
-    from bench.execution import Loaded
+from bench import provenance
+from bench.ray_crew import Crew, Job, Node, Slot, exceeded, obituary, other_actor
+from bench.record import Failure, Record
+from bench.runner import Placement, Progress
+from bench.trial import Trial, make_record
 
 SHORT_S = 0.25
 """Trials shorter than this are handed over one ahead: else a worker would wait for the driver as long as it works."""
@@ -43,262 +28,278 @@ LOOK_S = 0.25
 PROFILES_WAITING = 4
 """Solutions that may wait for their profile, for each worker, before the work pauses: fewer pauses, more memory."""
 
-OBJECT_STORE_BYTES = 512 * 2**20
-"""For the problems of the trials in flight."""
-
-
-class Worker:
-    """A process of its own that keeps torch, the registries and the solutions that wait for their profile."""
-
-    def __init__(self) -> None:
-        # Here, so that the driver, which imports this file too, starts without torch.
-        from bench import execution
-
-        self._execution = execution
-        self._waiting: dict[str, execution.Execution] = {}
-
-    def pid(self) -> int:
-        return os.getpid()
-
-    def load(self, trial: Trial) -> "Loaded":
-        return self._execution.load_problem(trial)
-
-    def work(self, trial: Trial, loaded: "Loaded | None") -> Record | None:
-        """The record, or None when the profile is still to come. Without a problem it loads its own."""
-        execution = self._execution.Execution(trial, loaded or self._execution.load_problem(trial))
-        execution.work()
-        if execution.wants_profile:
-            self._waiting[trial.cell.key] = execution
-            return None
-        return execution.record()
-
-    def profile(self, key: str) -> Record:
-        execution = self._waiting.pop(key)
-        execution.profile()
-        return execution.record()
-
-
-@dataclass
-class Slot:
-    """A worker, what it does now, and which of its solutions wait for their profile."""
-
-    actor: Any
-    reference: Any
-    """What is awaited of it: at first, that it has started."""
-    pid: int = 0
-    """0 while it starts."""
-    trial: Trial | None = None
-    since: float = 0.0
-    started: str = ""
-    profiling: bool = False
-    ahead: tuple[Trial, Any] | None = None
-    """The next trial, handed over while this one runs, and what is awaited of it."""
-    pace_s: float = math.inf
-    """How long its last trial took."""
-    waiting: deque[Trial] = field(default_factory=deque)
-
-    @property
-    def stage(self) -> FailedStage:
-        return "profile" if self.profiling else "fit"
+PROFILES_WAITING_FOR_GPU = 32
+"""More of them where a pause also costs the workers, which leave the device to the profiles."""
 
 
 class RayEngine:
     """Raises `UserError` where Ray or its workers do not start."""
 
-    def __init__(self, workers: int, threads: int, address: str | None) -> None:
-        self._workers = workers
-        self._threads = threads
-        self._address = address
-        self._slots: list[Slot] = []
+    def __init__(self, placement: Placement) -> None:
+        self._crew = Crew(placement)
         self._problems: dict[str, Any] = {}
-        self._users: dict[str, int] = {}
+        self._users: Counter[str] = Counter()
         self._again: deque[Trial] = deque()
+        self._held: Trial | None = None
+        """The next trial, while there is no room for it."""
+        self._exhausted = False
         self._watched = 0.0
 
     def run(self, trials: Iterator[Trial], progress: Progress, changed: Callable[[], None]) -> Iterator[Record]:
         """The records, in the order in which the trials end."""
-        self._start()
+        self._crew.start()
         try:
-            self._slots = [self._fresh_slot() for _ in range(self._workers)]
             yield from self._schedule(trials, progress, changed)
         finally:
-            for slot in self._slots:
-                self._end(slot)
-            ray.shutdown()
-
-    def _start(self) -> None:
-        words: dict[str, Any] = (
-            {"address": self._address}
-            if self._address
-            else {
-                "num_cpus": self._workers * self._threads,
-                "include_dashboard": False,
-                "object_store_memory": OBJECT_STORE_BYTES,
-            }
-        )
-        try:
-            ray.init(log_to_driver=False, logging_level=logging.ERROR, **words)
-        except (ConnectionError, RayError, TimeoutError) as error:
-            first = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(f"Ray does not start: {first}; --engine inline does without") from error
-
-    def _fresh_slot(self) -> Slot:
-        # Threads are set before the worker imports torch: a pool made larger later would oversubscribe the cores.
-        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-        environment = dict.fromkeys(names, str(self._threads))
-        options = {"num_cpus": self._threads, "max_restarts": 0, "runtime_env": {"env_vars": environment}}
-        actor: Any = ray.remote(Worker).options(**options).remote()
-        return Slot(actor, actor.pid.remote())
+            self._crew.stop()
 
     # The schedule -----------------------------------------------------------------------------------------------------
 
     def _schedule(self, trials: Iterator[Trial], progress: Progress, changed: Callable[[], None]) -> Iterator[Record]:
-        exhausted = quiet = False
         while True:
-            profiles = sum(len(slot.waiting) for slot in self._slots)
-            profiling = any(slot.profiling for slot in self._slots)
-            # Once the work pauses it does so until no profile waits: each pause costs the wait for what still runs.
-            ending = quiet or (exhausted and not self._again)
-            quiet = profiling or profiles >= (1 if ending else PROFILES_WAITING * len(self._slots))
-            for slot in self._slots:
-                wanting = slot.reference is None or (slot.trial and not slot.ahead and slot.pace_s < SHORT_S)
-                if wanting and not quiet:
-                    trial = self._again.popleft() if self._again else next(trials, None)
-                    if trial is None:
-                        exhausted = True
-                        break
-                    self._dispatch(slot, trial, progress)
-            busy = [slot for slot in self._slots if slot.reference is not None]
-            if not any(slot.trial for slot in busy) and exhausted and not self._again and not profiles:
-                return
-            if not busy and profiles:
-                busy = [next(slot for slot in self._slots if slot.waiting)]
-                self._dispatch_profile(busy[0], progress)
+            for node in self._crew.nodes.values():
+                self._decide_quiet(node)
+            for slot in self._crew.slots:
+                self._supply(slot, trials, progress)
+            for node in self._crew.nodes.values():
+                if node.quiet and node.waiting and node.job is None and self._crew.left_alone(node):
+                    self._begin_profile(node, progress)
             changed()
-            if busy:
-                yield from self._wait(busy, progress)
+            jobs = [
+                job for job in (*(s.job for s in self._crew.slots), *(n.job for n in self._crew.nodes.values())) if job
+            ]
+            more = self._again or self._held or not self._exhausted or any(n.waiting for n in self._crew.nodes.values())
+            if not more and not any(job.trial for job in jobs):
+                return
+            yield from self._wait(jobs, progress)
 
-    def _wait(self, busy: list[Slot], progress: Progress) -> Iterator[Record]:
-        """Blocks until something ends, or for a short while; then ends what uses too much."""
-        look = LOOK_S * (4 if busy[0].profiling else 1)
-        ready, _ = ray.wait([slot.reference for slot in busy], num_returns=1, timeout=look)
-        # Going through all processes takes milliseconds, and short trials end more often than that.
-        watching = time.monotonic() - self._watched >= look
-        if watching:
-            self._watched = time.monotonic()
-        for slot in busy:
-            if slot.reference in ready:
-                yield from self._collect(slot, progress)
-                continue
-            failure = self._exceeded(slot) if slot.trial and watching else None
-            # It may have ended since the wait did.
-            if failure and not ray.wait([slot.reference], timeout=0)[0]:
-                yield self._replace(slot, failure, progress)
+    def _decide_quiet(self, node: Node) -> None:
+        """Once the work pauses it does so until no profile waits: each pause costs the wait for what still runs."""
+        most = PROFILES_WAITING_FOR_GPU if self._crew.placement.cuda else PROFILES_WAITING
+        workers = sum(slot.node is node for slot in self._crew.slots)
+        ending = node.quiet or (self._exhausted and not self._again and not self._held)
+        waiting = len(node.waiting)
+        node.quiet = node.job is not None or waiting >= (1 if ending else most * max(1, workers))
+        if self._crew.placement.cuda and node.quiet and self._crew.left_alone(node):
+            self._crew.rest(node)
+        elif not node.quiet and not ending:
+            self._crew.rise(node)
+
+    def _supply(self, slot: Slot, trials: Iterator[Trial], progress: Progress) -> None:
+        """Hands a worker its next trial, if it wants one and there is room."""
+        if slot.node is None or slot.actor is None or slot.node.quiet:
+            return
+        if slot.job and (slot.ahead or slot.pace_s >= SHORT_S or self._crew.placement.cuda):
+            return
+        trial = self._next(trials, progress)
+        if trial is None:
+            return
+        if slot.job is None and not slot.memory.admits(trial.memory_bytes):
+            self._held = trial
+            return
+        self._dispatch(slot, trial, progress)
+
+    def _next(self, trials: Iterator[Trial], progress: Progress) -> Trial | None:
+        if self._held:
+            held, self._held = self._held, None
+            return held
+        if self._again:
+            if not progress.draining:
+                return self._again.popleft()
+            self._again.clear()
+        trial = next(trials, None)
+        self._exhausted = trial is None
+        return trial
 
     def _dispatch(self, slot: Slot, trial: Trial, progress: Progress) -> None:
         problem = trial.problem if trial.shared else ""
         if problem and problem not in self._problems:
             self._problems[problem] = slot.actor.load.remote(trial)
-        self._users[problem] = self._users.get(problem, 0) + 1
+        self._users[problem] += 1
         self._forget_problems(keep=problem)
-        reference = slot.actor.work.remote(trial, self._problems.get(problem))
-        if slot.reference is None:
-            self._begin(slot, trial, reference, progress)
+        outcome, parcel = slot.actor.work.options(num_returns=2).remote(trial, self._problems.get(problem))
+        job = Job("work", outcome, trial, parcel)
+        if slot.job is None:
+            self._begin(slot, job, progress)
         else:
-            slot.ahead = (trial, reference)
+            slot.ahead = job
 
-    def _begin(self, slot: Slot, trial: Trial, reference: Any, progress: Progress) -> None:
-        slot.trial, slot.reference, slot.profiling = trial, reference, False
-        slot.since, slot.started = time.monotonic(), provenance.now()
-        progress.running[trial.cell.key] = trial.cell.title
+    def _begin(self, slot: Slot, job: Job, progress: Progress) -> None:
+        assert job.trial
+        slot.job = replace(job, since=time.monotonic(), started=provenance.now())
+        slot.memory.enter(job.trial.cell.key, job.trial.memory_bytes)
+        progress.running[job.trial.cell.key] = job.trial.cell.title
 
-    def _release_problem(self, trial: Trial) -> None:
-        self._users[trial.problem if trial.shared else ""] -= 1
-
-    def _dispatch_profile(self, slot: Slot, progress: Progress) -> None:
-        trial = slot.waiting.popleft()
+    def _begin_profile(self, node: Node, progress: Progress) -> None:
+        trial, parcel = node.waiting.popleft()
         progress.waiting -= 1
-        slot.trial, slot.since, slot.profiling = trial, time.monotonic(), True
-        slot.reference = slot.actor.profile.remote(trial.cell.key)
+        node.job = Job("profile", node.warden.profile.remote(parcel), trial, parcel)
         progress.running[trial.cell.key] = f"{trial.cell.title} (profile)"
 
-    def _forget_problems(self, keep: str) -> None:
+    def _forget_problems(self, keep: str = "") -> None:
         """Cells of one problem stand together, so a problem that nobody uses now will not be used again."""
         for problem in [name for name, users in self._users.items() if not users and name != keep]:
             del self._users[problem]
             self._problems.pop(problem, None)
 
-    def _collect(self, slot: Slot, progress: Progress) -> Iterator[Record]:
-        trial, profiled = slot.trial, slot.profiling
+    def _wait(self, jobs: list[Job], progress: Progress) -> Iterator[Record]:
+        """Blocks until something ends, or for a short while; then ends what uses too much."""
+        profiling = any(job.stage == "profile" for job in jobs)
+        look = LOOK_S * (4 if profiling else 1)
+        if jobs:
+            ready, _ = ray.wait([job.reference for job in jobs], num_returns=1, timeout=look, fetch_local=False)
+        else:
+            time.sleep(look)
+            ready = []
+        # Going through all processes takes milliseconds, and short trials end more often than that.
+        watching = time.monotonic() - self._watched >= look
+        for slot in list(self._crew.slots):
+            if slot.job and slot.job.reference in ready:
+                yield from self._collect(slot, slot.job, progress)
+        for node in list(self._crew.nodes.values()):
+            if node.job and node.job.reference in ready:
+                yield from self._collect_profile(node, node.job, progress)
+        if watching:
+            self._watched = time.monotonic()
+            yield from self._watch(progress)
+            self._crew.check_alive()
+
+    # What comes back --------------------------------------------------------------------------------------------------
+
+    def _collect(self, slot: Slot, job: Job, progress: Progress) -> Iterator[Record]:
+        trial = job.trial
         try:
-            ended = ray.get(slot.reference)
+            ended = ray.get(job.reference)
         except RayError as error:
+            if slot.node:
+                self._look_after(slot.node, progress)
+            slot.job = None
             if trial is None:
-                raise UserError("a Ray worker does not start; `allwin doctor` shows what this machine lacks") from error
-            yield self._replace(slot, self._obituary(slot, error), progress)
+                self._renew(slot)
+                return
+            self._leave(slot, trial)
+            if isinstance(error, ObjectLostError) or other_actor(error, slot.actor):
+                # The worker that had loaded the problem is gone; this one is none the worse.
+                self._put_back(trial, progress)
+                self._go_on(slot, progress)
+            elif slot.node and slot.node.lost:
+                self._put_back(trial, progress)
+                self._renew(slot)
+            else:
+                yield self._replaced(slot, job, obituary(job, error), progress)
             return
-        slot.trial, slot.reference, slot.profiling = None, None, False
+        slot.job = None
         if trial is None:
-            slot.pid = ended
+            self._crew.settle(slot, ended)
             return
-        if not profiled:
-            slot.pace_s = time.monotonic() - slot.since
-            self._release_problem(trial)
-        if slot.ahead:
-            self._begin(slot, *slot.ahead, progress)
-            slot.ahead = None
-        if ended is None:
-            slot.waiting.append(trial)
+        assert slot.node
+        slot.pace_s = time.monotonic() - job.since
+        self._leave(slot, trial)
+        if ended is None and slot.node.lost:
+            self._put_back(trial, progress)
+        elif ended is None:
+            if not slot.node.waiting:
+                slot.node.warden.prepare_profiles.remote()
+            slot.node.waiting.append((trial, job.parcel))
             progress.running.pop(trial.cell.key)
             progress.waiting += 1
-        else:
+        self._go_on(slot, progress)
+        if ended is not None:
             yield ended
+
+    def _go_on(self, slot: Slot, progress: Progress) -> None:
+        """With the trial that was handed over ahead; elsewhere, if the node has gone."""
+        if slot.node and slot.node.lost:
+            self._renew(slot)
+        elif slot.ahead:
+            self._begin(slot, slot.ahead, progress)
+            slot.ahead = None
+
+    def _collect_profile(self, node: Node, job: Job, progress: Progress) -> Iterator[Record]:
+        assert job.trial
+        try:
+            record = ray.get(job.reference)
+        except RayError as error:
+            self._look_after(node, progress)
+            # A node that was lost has put its trials back already.
+            if not node.lost:
+                node.job = None
+                yield self._failed(job, obituary(job, error), 0, progress)
+            return
+        node.job = None
+        yield record or self._failed(job, obituary(job, None), 0, progress)
+
+    def _leave(self, slot: Slot, trial: Trial) -> None:
+        slot.memory.leave(trial.cell.key)
+        self._users[trial.problem if trial.shared else ""] -= 1
+
+    def _put_back(self, trial: Trial, progress: Progress) -> None:
+        """A trial that lost what it was to work on, through no fault of its own, runs again as if nothing had been."""
+        self._problems.pop(trial.problem, None)
+        self._again.append(trial)
+        progress.running.pop(trial.cell.key, None)
 
     # Limits and losses ------------------------------------------------------------------------------------------------
 
-    def _exceeded(self, slot: Slot) -> Failure | None:
-        assert slot.trial
-        limits, stage = slot.trial.limits, slot.stage
-        if time.monotonic() - slot.since > limits.time_s:
-            message = f"killed after {limits.time_s:g} s, its time limit; raise it with --time-limit"
-            return Failure(cause="timeout", message=message, stage=stage)
-        if resident_bytes(slot.pid) > limits.memory_bytes:
-            gib = limits.memory_bytes / 2**30
-            message = f"killed at {gib:g} GiB, its memory limit; raise it with --memory-limit"
-            return Failure(cause="oom", message=message, stage=stage)
-        return None
+    def _watch(self, progress: Progress) -> Iterator[Record]:
+        for node in list(self._crew.nodes.values()):
+            slots = [slot for slot in self._crew.slots if slot.node is node and slot.job]
+            if node.lost or not (slots or node.job):
+                continue
+            used = self._crew.used_bytes(node, slots)
+            for slot, resident in zip(slots, used[:-1], strict=True):
+                assert slot.job
+                failure = exceeded(slot.job, resident)
+                # It may have ended since.
+                if failure and not ray.wait([slot.job.reference], timeout=0, fetch_local=False)[0]:
+                    job, slot.job = slot.job, None
+                    assert job.trial
+                    self._leave(slot, job.trial)
+                    yield self._replaced(slot, job, failure, progress)
+            measured = node.job
+            failure = exceeded(measured, used[-1]) if measured else None
+            if measured and failure and not ray.wait([measured.reference], timeout=0)[0]:
+                node.job = None
+                node.warden.end_profiles.remote()
+                yield self._failed(measured, failure, 0, progress)
 
-    def _obituary(self, slot: Slot, error: RayError) -> Failure:
-        stage = slot.stage
-        if isinstance(error, ray.exceptions.OutOfMemoryError):
-            return Failure(cause="oom", message="Ray killed the worker: the machine ran out of memory", stage=stage)
-        if isinstance(error, ray.exceptions.RayActorError):
-            message = "the worker's process went away: it exited, crashed, or was killed from outside"
-            return Failure(cause="crash", message=message, stage=stage)
-        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        return Failure(cause="crash", message=provenance.without_paths(first)[:500], stage=stage)
-
-    def _replace(self, slot: Slot, failure: Failure, progress: Progress) -> Record:
-        """Ends a worker and puts a fresh one in its place; trials that only waited there for a profile run again."""
-        trial = slot.trial
-        assert trial
-        self._end(slot)
-        if not slot.profiling:
-            self._release_problem(trial)
-        self._again.extend(slot.waiting)
-        progress.waiting -= len(slot.waiting)
-        if slot.ahead:
-            self._release_problem(slot.ahead[0])
-            self._again.append(slot.ahead[0])
+    def _replaced(self, slot: Slot, job: Job, failure: Failure, progress: Progress) -> Record:
+        """Ends a worker and puts a fresh one in its place."""
+        assert job.trial and slot.born
         # What the worker that has gone had loaded may have gone with it.
-        self._forget_problems(keep="")
-        self._slots[self._slots.index(slot)] = self._fresh_slot()
-        where = provenance.collect(trial.origin, trial.cell.spec.device, trial.threads, {}, "")
-        return make_record(trial, failure, where.model_copy(update={"worker_pid": slot.pid}), started=slot.started)
+        self._problems.pop(job.trial.problem, None)
+        pid = slot.born.pid
+        self._renew(slot)
+        return self._failed(job, failure, pid, progress)
 
-    def _end(self, slot: Slot) -> None:
-        """Kills a worker and all that it started."""
-        processes = tree(slot.pid) if slot.pid else []
-        # By Ray first, which then takes the death for what it is: asked for.
-        ray.kill(slot.actor)
-        kill(processes)
+    def _renew(self, slot: Slot) -> None:
+        """A fresh worker in the place of this one; the trial that it was to do next is put back."""
+        if slot.ahead and slot.ahead.trial:
+            self._users[slot.ahead.trial.problem if slot.ahead.trial.shared else ""] -= 1
+            self._again.append(slot.ahead.trial)
+        self._forget_problems()
+        self._crew.renew(slot)
+
+    def _look_after(self, node: Node, progress: Progress) -> None:
+        """If it is the node that has gone, what was to be profiled there runs again, and its idle workers move."""
+        if node.lost or not self._crew.has_gone(node):
+            return
+        self._again.extend(trial for trial, _ in node.waiting)
+        progress.waiting -= len(node.waiting)
+        node.waiting.clear()
+        if node.job and node.job.trial:
+            self._again.append(node.job.trial)
+            progress.running.pop(node.job.trial.cell.key, None)
+            node.job = None
+        for slot in [slot for slot in self._crew.slots if slot.node is node and slot.job is None]:
+            self._renew(slot)
+
+    def _failed(self, job: Job, failure: Failure, pid: int, progress: Progress) -> Record:
+        """The record of a trial that was ended; a worker that was lost for the first time is replaced by a second."""
+        trial = job.trial
+        assert trial
+        if failure.cause == "crash" and trial.attempt == 1:
+            self._again.append(replace(trial, attempt=2))
+            progress.retrying.add(trial.cell.key)
+        where = provenance.collect(trial.origin, trial.cell.spec.device, trial.threads, {}, "")
+        return make_record(trial, failure, where.model_copy(update={"worker_pid": pid}), started=job.started)

@@ -1,15 +1,23 @@
 """The outcome of a trial as it is written to disk: one JSON document, units in its names, a reason for every blank."""
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from bench.contracts import Budget, Stage
 from bench.errors import Cause
 
 SCHEMA = 1
 """Raised when a field changes its meaning. Older records stay readable."""
+
+LARGEST = 2**63 - 1
+"""The largest whole number of a column in a table."""
+
+OVERFLOW = 1e150
+"""What is larger has squares, and so an interval over seeds, that no number can hold: it counts as not finite."""
+
+Figure = Annotated[float, Field(ge=-OVERFLOW, le=OVERFLOW)]
 
 
 class Part(BaseModel):
@@ -21,7 +29,7 @@ class Part(BaseModel):
 class Measurement(Part):
     """A measured cost, or the reason why there is none. Never a guess."""
 
-    value: float | None
+    value: Figure | None
     unit: str
     instrument: str = ""
     """What read it, such as `perf_counter_ns`, `cuda-events` or `VmHWM of the process`."""
@@ -45,7 +53,7 @@ def not_measured(unit: str, reason: str) -> Measurement:
 class MetricValue(Part):
     """A metric's value with all that is needed to read it."""
 
-    value: float
+    value: Figure
     unit: str
     better: Literal["high", "low"]
     split: str = "test"
@@ -55,8 +63,8 @@ class MetricValue(Part):
 class Curve(Part):
     """A quantity along an axis; a point that is not finite is null."""
 
-    x: list[float]
-    y: list[float | None]
+    x: list[Figure]
+    y: list[Figure | None]
     x_name: str
     unit: str = ""
     origin: Literal["fit", "evaluate"]
@@ -69,23 +77,39 @@ class Curve(Part):
 
 
 def finite_or_none(value: float) -> float | None:
-    """JSON has no NaN: what is not finite becomes null."""
-    return value if math.isfinite(value) else None
+    """JSON has no NaN: what is not finite, or beyond `OVERFLOW`, becomes null."""
+    return value if abs(value) <= OVERFLOW else None
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case float() if not math.isfinite(value):
+            raise ValueError(f"JSON has no {value}")
+        case list() | tuple():
+            for item in value:
+                _finite(item)
+        case dict():
+            _finite(list(value.values()))
+    return value
+
+
+Fields = Annotated[dict[str, Any], AfterValidator(_finite)]
+"""Settings by name: JSON that can be written and hashed."""
 
 
 class Spec(Part):
     """One cell of the grid: everything that was asked for. Immutable; its JSON is canonical."""
 
     task: str
-    settings: dict[str, Any]
+    settings: Fields
     """The task's fields, resolved: defaults, then the budget's preset, then the suite, then the command line."""
     dataset: str
     method: str
     """`nnpu`, or `outer(inner)` for a method that wraps another."""
-    parameters: dict[str, Any]
+    parameters: Fields
     """The method's fields, resolved likewise; the wrapped method's under `base`."""
     budget: Budget
-    seed: int
+    seed: int = Field(ge=0, le=LARGEST)
     stages: tuple[Stage, ...] = ("fit", "evaluate", "profile")
     device: Literal["cpu", "cuda"] = "cpu"
 
@@ -119,6 +143,8 @@ class Provenance(Part):
     engine: Literal["inline", "ray"]
     driver_pid: int
     worker_pid: int
+    profile_pid: int | None = None
+    """Of the fresh process in which the costs were measured; null if that was the worker's own, or there was none."""
     command: str
     suite: str
     data_fingerprint: str
@@ -140,15 +166,15 @@ class Failure(Part):
 class Record(Part):
     """One trial's outcome."""
 
-    schema_version: int = SCHEMA
-    key: str
-    """SHA-256 over `parts`; equal keys promise equal metrics."""
+    schema_version: int = Field(default=SCHEMA, ge=1, le=SCHEMA)
+    key: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """SHA-256 over `parts`; equal keys promise equal metrics. It names files: nothing else may stand in it."""
     parts: dict[str, str]
     """Named hashes: spec, task, method, data, harness, libraries. `allwin explain` compares them."""
     spec: Spec
     status: Literal["ok", "failed", "skipped"]
     failure: Failure | None = None
-    attempt: int = 1
+    attempt: int = Field(default=1, ge=1, le=LARGEST)
     metrics: dict[str, MetricValue] = Field(default_factory=dict)
     """In the task's order: the first ranks."""
     costs: dict[str, Measurement] = Field(default_factory=dict)

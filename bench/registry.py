@@ -11,6 +11,7 @@ import functools
 import importlib.metadata
 import importlib.util
 import sys
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +60,10 @@ class Entry:
     paper: str
     settings: tuple[Setting, ...]
     presets: Mapping[str, Mapping[str, Any]]
+    search: Mapping[str, str]
+    """Field -> where a search looks for its value, as text."""
+    memory_gib: Mapping[str, float]
+    """Budget -> what a fit needs of its device's memory, where the method says so."""
     members: frozenset[str]
     """Methods and class variables of the class."""
     version: int = 0
@@ -195,7 +200,7 @@ def _read_class(
     origin: str,
 ) -> Entry:
     words = {word.arg: evaluate(word.value, names) for word in declared.keywords}
-    values = _class_values(statement, names, {"presets", "metrics"})
+    values = _class_values(statement, names, {"presets", "search", "memory_gib", "metrics"})
     doc = ast.get_docstring(tree) or ""
     summary = ast.get_docstring(statement) or doc
     settings = tuple(_settings(statement, names))
@@ -206,6 +211,12 @@ def _read_class(
         for key in preset:
             if key not in {setting.name for setting in settings}:
                 raise unknown(f"field in the {budget} preset of {statement.name}", key, [s.name for s in settings], "")
+    search = values.get("search", {})
+    if not (isinstance(search, dict) and all(isinstance(text, str) for text in search.values())):
+        raise ValueError(f"search of {statement.name} must map fields to texts, such as log(1e-5, 1e-2)")
+    memory_gib = values.get("memory_gib", {})
+    if not (isinstance(memory_gib, dict) and set(memory_gib) <= set(BUDGETS) and all(_positive(memory_gib.values()))):
+        raise ValueError(f"memory_gib of {statement.name} must map budgets to numbers above 0")
     return Entry(
         kind=kind,
         name=name,
@@ -219,6 +230,8 @@ def _read_class(
         paper=words.get("paper", ""),
         settings=settings,
         presets=presets,
+        search=search,
+        memory_gib=memory_gib,
         members=frozenset(item.name for item in statement.body if isinstance(item, ast.FunctionDef)),
         version=words.get("version", 0),
         metrics=tuple(values.get("metrics", ())),
@@ -301,8 +314,8 @@ def _tree_files(kind: Literal["task", "method"]) -> Iterator[tuple[Path, str, st
                     yield path / "__init__.py", path.name, f"methods.{folder.name}.{path.name}"
 
 
-def _kebab(name: str) -> str:
-    return name.replace("_", "-")
+def _positive(values: Iterable[Any]) -> Iterator[bool]:
+    return (isinstance(value, (int, float)) and value > 0 for value in values)
 
 
 def load(method_paths: Iterable[Path] = ()) -> Registry:
@@ -311,16 +324,15 @@ def load(method_paths: Iterable[Path] = ()) -> Registry:
     for kind in ("task", "method"):
         for path, name, module in _tree_files(kind):
             # A task keeps its folder's name (`gan_compression`), a method's is written in kebab case.
-            _read_into(registry, path, kind, name if kind == "task" else _kebab(name), module, "tree")
+            _read_into(registry, path, kind, name if kind == "task" else name.replace("_", "-"), module, "tree")
         for point in importlib.metadata.entry_points(group=f"allwin.{kind}s"):
             _read_entry_point(registry, point, kind)
     for path in method_paths:
         _read_named(registry, path)
     for task in [task for task in registry.methods if task not in registry.tasks]:
         for entry in registry.methods.pop(task).values():
-            registry.broken.append(
-                Broken(entry.title, str(entry.path), str(unknown("task", task, registry.tasks, "allwin list")))
-            )
+            why = str(unknown("task", task, registry.tasks, "allwin list"))
+            registry.broken.append(Broken(entry.title, str(entry.path), why))
     return registry
 
 
@@ -342,8 +354,12 @@ def _read_entry_point(
     registry: Registry, point: importlib.metadata.EntryPoint, kind: Literal["task", "method"]
 ) -> None:
     origin = point.dist.name if point.dist else "entry point"
-    top, *rest = point.module.split(".")
-    spec = importlib.util.find_spec(top)
+    try:
+        top, *rest = point.module.split(".")
+        spec = importlib.util.find_spec(top)
+    except (AttributeError, ValueError):
+        registry.broken.append(Broken(point.name, point.value, f"entry point of {origin}: it names no module"))
+        return
     single = Path(spec.origin) if spec and spec.origin and not rest and not spec.submodule_search_locations else None
     if single and _read_into(registry, single, kind, point.name, point.module, origin):
         return
@@ -361,7 +377,7 @@ def _read_named(registry: Registry, path: Path) -> None:
     if not path.is_file():
         raise UserError(f"--method {path}: there is no such file; name a Python file with a @method class")
     before = len(registry.broken)
-    found = _read_into(registry, path.resolve(), "method", _kebab(path.stem), "", "path")
+    found = _read_into(registry, path.resolve(), "method", path.stem.replace("_", "-"), "", "path")
     if len(registry.broken) > before:
         raise UserError(f"--method {path}: {registry.broken[-1].message}")
     if not found:
@@ -370,7 +386,8 @@ def _read_named(registry: Registry, path: Path) -> None:
 
 def _import_path(path: Path) -> ModuleType:
     """Imports a file that belongs to no package, once a process."""
-    name = f"allwin_path_{path.stem}_{abs(hash(str(path))):x}"
+    # The same in every process: objects of its classes travel between them by this name.
+    name = f"allwin_path_{path.stem}_{zlib.crc32(str(path).encode()):08x}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec and spec.loader

@@ -4,6 +4,7 @@ The harness never calls into the middle of a method: it hands out iterators and 
 `for`.
 """
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ import torch
 
 from bench.contracts import Budget
 from bench.errors import Diverged, TimeLimitExceeded
+from bench.keys import canonical
 from bench.measure.macs import MacsCounter
 from bench.record import Curve, Measurement, finite_or_none, not_measured
 from bench.seeds import derive_seed
@@ -44,6 +46,9 @@ class Run:
     """One call of `fit`.
 
     `generator` is a CPU generator of the run's own; draws on another device start from a tensor drawn here.
+
+    With a `fraction` below 1 each phase ends after that share of its steps, rounded up: a shorter fit with a solution
+    of its own. A longer fit with the same checkpoints goes on from it, and ends as if there had been no shorter one.
     """
 
     def __init__(
@@ -55,8 +60,11 @@ class Run:
         checkpoints: Path | None = None,
         save_every_s: float = 60.0,
         time_limit_s: float | None = None,
+        fraction: float = 1.0,
         on_step: Callable[[str, int], None] | None = None,
     ) -> None:
+        if not 0 < fraction <= 1:
+            raise ValueError(f"fraction must be above 0 and at most 1, got {fraction}")
         self.seed = seed
         self.budget = budget
         self.device = torch.device(device)
@@ -67,6 +75,7 @@ class Run:
         self._checkpoints = checkpoints
         self._save_every_s = save_every_s
         self._deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
+        self._fraction = fraction
         self._on_step = on_step
         self._phase: str | None = None
         self._phases: list[str] = []
@@ -96,9 +105,10 @@ class Run:
         try:
             done, finished = self._restore(name, state)
             meter = self._macs.setdefault(name, {"macs": 0, "sampled": 0, "steps": 0, "uncounted": {}})
+            last = math.ceil(self._fraction * number)
             # Steps of one phase cost much the same; one or two of them, measured, stand for all. Counting slows a step.
-            sampled = {0, number // 2} if number >= MANY_STEPS else {number // 2}
-            while done < number and not finished:
+            sampled = {0, last // 2} if last >= MANY_STEPS else {last // 2}
+            while done < last and not finished:
                 self._check_time()
                 if done in sampled:
                     with MacsCounter() as counter:
@@ -113,7 +123,9 @@ class Run:
                 finished = self._stopping
                 ends = finished or done == number
                 wait = min(self._save_every_s, END_WORTH_SAVING_S) if ends else self._save_every_s
-                if self._checkpoints and time.monotonic() - self._saved_at >= wait:
+                if self._fraction < 1 and (ends or done == last):
+                    wait = 0.0
+                if self._keeps and time.monotonic() - self._saved_at >= wait:
                     self._save(name, state, done, ends)
                 if self._on_step:
                     self._on_step(name, done)
@@ -142,7 +154,11 @@ class Run:
             self._flush()
 
     def artefact(self, name: str, value: Any) -> None:
-        """Keeps something small and JSON-able beside the metrics: a genotype, a latency table."""
+        """Keeps something small beside the metrics: a genotype, a latency table. `ValueError` for what is no JSON."""
+        try:
+            canonical(value)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"artefact {name} cannot be kept as JSON: {error}") from error
         self.artefacts[name] = value
 
     def stream(self) -> int:
@@ -177,7 +193,14 @@ class Run:
         for meter in self._macs.values():
             uncounted |= meter["uncounted"]
         detail = {
-            "phases": {name: {"sampled_steps": m["sampled"], "steps": m["steps"]} for name, m in self._macs.items()},
+            "phases": {
+                name: {
+                    "sampled_steps": m["sampled"],
+                    "steps": m["steps"],
+                    "macs": m["macs"] / m["sampled"] * m["steps"] if m["sampled"] else None,
+                }
+                for name, m in self._macs.items()
+            },
             "uncounted": uncounted,
         }
         return Measurement(
@@ -202,6 +225,11 @@ class Run:
             steps.append(step)
             curve.append(value)
         self._pending.clear()
+
+    @property
+    def _keeps(self) -> bool:
+        """Whether this phase has a checkpoint: what follows on a shortened phase starts anew in a longer fit."""
+        return self._checkpoints is not None and (self._fraction == 1 or len(self._phases) == 1)
 
     def _file(self, name: str) -> Path:
         assert self._checkpoints is not None
@@ -229,7 +257,7 @@ class Run:
 
     def _restore(self, name: str, state: Mapping[str, Any]) -> tuple[int, bool]:
         """The number of steps done, and whether the phase is at its end."""
-        if self._checkpoints is None or not self._file(name).exists():
+        if not self._keeps or not self._file(name).exists():
             return 0, False
         bundle = torch.load(self._file(name), map_location=self.device, weights_only=True)
         self.resumed = True

@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +11,11 @@ from typing import Literal, Protocol
 
 from filelock import BaseFileLock
 
-from bench import provenance
+from bench import data, provenance
+from bench.admission import Needs
 from bench.errors import CAUSES, UserError
 from bench.grid import Cell
-from bench.limits import DEFAULT_LIMITS, Limits
+from bench.limits import DEFAULT_LIMITS, GIB, Limits
 from bench.record import Failure, Record
 from bench.registry import unknown
 from bench.store import Store
@@ -36,6 +37,8 @@ class Progress:
     """Cells that another runner is working on."""
     running: dict[str, str] = field(default_factory=dict)
     """Key -> what is being done."""
+    retrying: set[str] = field(default_factory=set)
+    """Keys whose worker was lost and which are tried once more."""
     waiting: int = 0
     """Solutions that wait for their profile."""
     draining: bool = False
@@ -62,13 +65,16 @@ class Plan:
 
 
 def plan(cells: Sequence[Cell], store: Store | None, retry: Sequence[str] = ()) -> Plan:
-    """Sorts cells into what is missing and what stands. `retry` names causes whose failures are run again, or `all`."""
+    """Sorts cells into what is missing and what stands. `retry` names causes whose failures are run again, or `all`.
+
+    A trial that lost its worker once is tried once more without being asked for; that is no fault of its method's yet.
+    """
     check_causes(retry)
     known = _known(store) if store else {}
     to_run, to_skip, reused = [], [], {}
     for cell in cells:
-        status, cause = known.get(cell.key, ("", ""))
-        again = status == "failed" and ("all" in retry or cause in retry)
+        status, cause, attempt = known.get(cell.key, ("", "", 0))
+        again = status == "failed" and ("all" in retry or cause in retry or (cause == "crash" and attempt == 1))
         if status in ("ok", "failed") and not again:
             reused[cell.key] = status
         elif cell.skip is None:
@@ -87,13 +93,12 @@ def check_causes(causes: Sequence[str]) -> None:
             raise unknown("cause", cause, [*CAUSES, "all"], "allwin status")
 
 
-def _known(store: Store) -> dict[str, tuple[str, str]]:
+def _known(store: Store) -> dict[str, tuple[str, str, int]]:
     if not store.attempts():
         return {}
     frame = store.frame()
-    return {
-        key: (status, cause) for key, status, cause in zip(frame["key"], frame["status"], frame["cause"], strict=True)
-    }
+    columns = (frame[name] for name in ("key", "status", "cause", "attempt"))
+    return {key: (status, cause, attempt) for key, status, cause, attempt in zip(*columns, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -102,17 +107,40 @@ class Options:
 
     engine: EngineName = "ray"
     workers: int | None = None
-    """Trials at a time; None: as many as the cores allow."""
+    """Trials at a time; None: as many as the cores and GPUs allow."""
     threads: int = 1
     """Of each trial. Part of no key, since one thread is what makes results equal everywhere."""
     address: str | None = None
-    limits: Limits | None = None
+    """Of a Ray cluster that runs already."""
+    accelerator: str | None = None
+    """Ray's name of the accelerator that every worker's node must have, such as H100."""
+    time_limit_s: float | None = None
+    """Of each trial, instead of its budget's."""
+    memory_limit_bytes: int | None = None
     retry: tuple[str, ...] = ()
     method_paths: tuple[Path, ...] = ()
     debug: bool = False
     """Inline only: a failure is raised where it happens."""
     command: tuple[str, ...] = ()
     """The words after `allwin`: what a record names as the command to run again."""
+
+    def limits(self, cell: Cell) -> Limits:
+        default = DEFAULT_LIMITS[cell.spec.budget]
+        return Limits(self.time_limit_s or default.time_s, self.memory_limit_bytes or default.memory_bytes)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where workers are to be, and what each of them is given."""
+
+    workers: int
+    """0 on a cluster: as many as it has room for."""
+    threads: int
+    address: str | None = None
+    cuda: bool = False
+    accelerator: str | None = None
+    method_paths: tuple[Path, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def run(
@@ -129,6 +157,7 @@ def run(
     claims: dict[str, BaseFileLock] = {}
     attempts = store.attempts()
     problems = Counter(problem_of(cell) for cell in planned.to_run)
+    needs = Needs(store.records() if planned.to_run and planned.reused else ())
 
     def write(record: Record) -> None:
         try:
@@ -138,11 +167,14 @@ def run(
                 f"--store {store.path}: a record cannot be written ({error.strerror}); what stands there is whole, "
                 "mend that and run the same command again"
             ) from error
-        if record.key in claims:
-            store.release(record.key, claims.pop(record.key))
+        needs.learn(record)
         progress.running.pop(record.key, None)
-        setattr(progress, record.status, getattr(progress, record.status) + 1)
+        if record.key not in progress.retrying:
+            if record.key in claims:
+                store.release(record.key, claims.pop(record.key))
+            setattr(progress, record.status, getattr(progress, record.status) + 1)
         listener(progress, record)
+        progress.retrying.discard(record.key)
 
     def trials() -> Iterator[Trial]:
         for cell in planned.to_run:
@@ -157,15 +189,17 @@ def run(
                 progress.reused += 1
                 continue
             claims[cell.key] = claim
-            limits = options.limits or DEFAULT_LIMITS[cell.spec.budget]
+            declared = None if cell.memory_gib is None else int(cell.memory_gib * GIB)
             yield Trial(
                 cell=cell,
                 origin=origin,
                 attempt=attempts.get(cell.key, 0) + 1,
                 method_paths=options.method_paths,
-                checkpoints=store.checkpoints(cell.key),
-                limits=limits,
+                checkpoints=store.checkpoints(cell.key).resolve(),
+                claim=store.claim_file(cell.key).resolve(),
+                limits=options.limits(cell),
                 threads=options.threads,
+                memory_bytes=needs.of(cell.spec, declared),
                 shared=problems[problem_of(cell)] > 1,
                 debug=options.debug,
             )
@@ -176,9 +210,12 @@ def run(
     try:
         if planned.to_run:
             with _drain_at_first_interrupt(progress, lambda: listener(progress, None)):
-                for record in _engine(options).run(trials(), progress, lambda: listener(progress, None)):
+                engine = _engine(options, planned.to_run)
+                for record in engine.run(trials(), progress, lambda: listener(progress, None)):
+                    again = record.key in progress.retrying
                     write(record)
-                    store.forget_checkpoints(record.key)
+                    if not again:
+                        store.forget_checkpoints(record.key)
     finally:
         for key, claim in claims.items():
             store.release(key, claim)
@@ -192,20 +229,42 @@ def _done_meanwhile(store: Store, key: str, attempts: dict[str, int]) -> bool:
     return (store.path / "records" / key[:2] / f"{key}-{attempts.get(key, 0) + 1}.json").exists()
 
 
-def _engine(options: Options) -> Engine:
+def _engine(options: Options, cells: Sequence[Cell]) -> Engine:
     if options.engine == "inline":
         from bench.inline_engine import InlineEngine
 
         return InlineEngine()
+    from bench.ray_start import import_ray
+
+    import_ray(options.address)
     from bench.ray_engine import RayEngine
 
-    workers = options.workers or max(1, provenance.cores() // options.threads)
-    if workers * options.threads > provenance.cores() and options.address is None:
-        raise UserError(
-            f"{workers} workers of {options.threads} threads need {workers * options.threads} cores, and there are "
-            f"{provenance.cores()}; lower --workers or --threads"
-        )
-    return RayEngine(workers, options.threads, options.address)
+    return RayEngine(place(options, any(cell.spec.device == "cuda" for cell in cells)))
+
+
+TRIALS_PER_GPU = 4
+"""At most, as far as memory and cores allow."""
+
+
+def place(options: Options, cuda: bool) -> Placement:
+    """Raises `UserError` for more workers than this machine has cores for: their threads would share them."""
+    cores = provenance.cores()
+    workers = options.workers or 0
+    if options.address is None:
+        most = max(1, cores // options.threads)
+        if cuda:
+            most = max(1, min(most, TRIALS_PER_GPU * len(provenance.gpu_memory_bytes())))
+        workers = workers or most
+        if workers * options.threads > cores:
+            raise UserError(
+                f"{workers} workers of {options.threads} threads need {workers * options.threads} cores, and there are "
+                f"{cores}; lower --workers or --threads"
+            )
+    root = data.root()
+    environment = {data.ENVIRONMENT: str(root.resolve())} if root else {}
+    return Placement(
+        workers, options.threads, options.address, cuda, options.accelerator, options.method_paths, environment
+    )
 
 
 def _skipped(cell: Cell, origin: provenance.Origin, threads: int) -> Record:

@@ -22,6 +22,9 @@ Fraction = Annotated[float, Gt(0), Lt(1)]
 Presets = Mapping[str, Mapping[str, Any]]
 """Budget -> the fields that differ from the paper's defaults: sizes, steps and step sizes only."""
 
+Search = Mapping[str, str]
+"""Field -> where `allwin tune` looks for its value, such as `log(1e-5, 1e-2)`; never a size or a number of steps."""
+
 NAMES: dict[str, Any] = {
     "Count": Count,
     "Natural": Natural,

@@ -7,6 +7,8 @@ checkpoints/<key>/                phases of an unfinished `fit`
 frame.parquet                     derived: the flat columns of all records
 """
 
+import itertools
+import logging
 import os
 import shutil
 import tempfile
@@ -15,13 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 from filelock import BaseFileLock, FileLock, Timeout
-from pydantic import ValidationError
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from bench.errors import UserError
-from bench.keys import canonical, digest, key_of, spec_parts
-from bench.record import SCHEMA, Record
+from bench.keys import canonical
+from bench.record import Record
+from bench.record_file import LaterSchema, NotARecord, checksum, faults, file_name, read_record
+
+log = logging.getLogger(__name__)
 
 
 class Store:
@@ -29,6 +34,8 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._told = False
+        """Whether it was said that records of a later schema are left out."""
 
     @classmethod
     def open(cls, path: Path, *, create: bool = False) -> "Store":
@@ -56,7 +63,7 @@ class Store:
         while True:
             content = record.model_dump(mode="json") | {"attempt": attempt}
             content["checksum"] = checksum(content)
-            path = folder / f"{record.key}-{attempt}.json"
+            path = folder / file_name(record.key, attempt)
             if _write_new(path, to_json(content, indent=1)):
                 return path
             attempt += 1
@@ -64,7 +71,7 @@ class Store:
     def claim(self, key: str) -> BaseFileLock | None:
         """The right to work on a trial, held until released or until this process ends; None if another has it."""
         (self.path / "claims").mkdir(exist_ok=True)
-        lock = FileLock(self.path / "claims" / f"{key}.lock")
+        lock = FileLock(self.claim_file(key))
         try:
             lock.acquire(blocking=False)
         except Timeout:
@@ -73,8 +80,11 @@ class Store:
 
     def release(self, key: str, lock: BaseFileLock) -> None:
         """Gives a claim back. The file goes while the lock is held, so that a waiting runner never locks a ghost."""
-        (self.path / "claims" / f"{key}.lock").unlink(missing_ok=True)
+        self.claim_file(key).unlink(missing_ok=True)
         lock.release()
+
+    def claim_file(self, key: str) -> Path:
+        return self.path / "claims" / f"{key}.lock"
 
     def checkpoints(self, key: str) -> Path:
         return self.path / "checkpoints" / key
@@ -87,17 +97,22 @@ class Store:
         """Takes over the records of another store, each attempt that is not here; returns how many, and how many were.
 
         A record of the same key with other content becomes a further attempt. Raises `UserError`, before anything is
-        written, if one of the other's cannot be read.
+        written, if one of the other's has a fault: here it would get a new checksum, and nobody would find it again.
         """
-        records = [read_record(path) for path in other.files()]
+        records = []
+        for path in other.files():
+            if found := faults(path):
+                raise UserError(f"{path}: {found[0]}; move that file away, or write it anew where it was made")
+            records.append(read_record(path))
         here: dict[str, set[str]] = {}
         for path in self.files():
-            here.setdefault(_parse_name(str(path))[0], set()).add(_content(read_record(path)))
+            if known := self._load(path):
+                here.setdefault(known.key, set()).add(_content(known))
         added = 0
         for record in sorted(records, key=lambda record: (record.key, record.attempt)):
-            known = here.setdefault(record.key, set())
-            if _content(record) not in known:
-                known.add(_content(record))
+            contents = here.setdefault(record.key, set())
+            if _content(record) not in contents:
+                contents.add(_content(record))
                 self.add(record)
                 added += 1
         return added, len(records) - added
@@ -116,36 +131,78 @@ class Store:
             latest[key] = max(attempt, latest.get(key, 0))
         return latest
 
-    def read(self, key: str, attempt: int) -> Record | None:
-        """One record; None if its file is not there or had to be set aside."""
-        path = self.path / "records" / key[:2] / f"{key}-{attempt}.json"
+    def records(self) -> Iterator[Record]:
+        """The latest attempt of each key that can be read; what is no record is set aside.
+
+        A key whose latest attempt has a later schema is left out: an earlier attempt would not be what stands.
+        """
+        files = [(*_parse_name(file), file) for file in _record_files(self.path / "records")]
+        for _, attempts in itertools.groupby(sorted(files, reverse=True), key=lambda named: named[0]):
+            for _, _, file in attempts:
+                try:
+                    record = self._load(Path(file))
+                except LaterSchema as error:
+                    self._tell(error)
+                    break
+                if record:
+                    yield record
+                    break
+
+    def later_schema(self) -> set[str]:
+        """Keys whose latest attempt was written by a later allwin."""
+        attempts = self.attempts()
+        frame = self.frame() if attempts else frame_of([])
+        standing = dict(zip(frame["key"], frame["attempt"], strict=True))
+        found = set()
+        for file in _record_files(self.path / "records"):
+            key, attempt = _parse_name(file)
+            # Another runner may have added one since the frame was made: only the file itself tells.
+            if attempt == attempts.get(key) and attempt > standing.get(key, 0):
+                try:
+                    self._load(Path(file))
+                except LaterSchema:
+                    found.add(key)
+        return found
+
+    def _load(self, path: Path) -> Record | None:
+        """A record of this store; None if its file has gone, or had to be set aside. Raises `LaterSchema`."""
         try:
-            return read_record(path)
+            record = read_record(path)
+            if path.name != file_name(record.key, record.attempt):
+                raise NotARecord(f"{path.name}: it holds {file_name(record.key, record.attempt)}; set it aside")
         except FileNotFoundError:
             return None
-        except UserError:
+        except NotARecord:
             self._set_aside(path)
             return None
+        return record
 
-    def records(self) -> Iterator[Record]:
-        """The latest attempt of each key; what cannot be read is set aside."""
-        for key, attempt in sorted(self.attempts().items()):
-            record = self.read(key, attempt)
-            if record:
-                yield record
+    def _tell(self, error: LaterSchema) -> None:
+        if not self._told:
+            log.warning("%s: left out, as is all that is like it: %s", self.path, error)
+            self._told = True
 
     def frame(self) -> pd.DataFrame:
-        """One row for the latest attempt of each key; reads only files that `frame.parquet` does not hold yet."""
+        """One row for the latest attempt of each key; reads only files that `frame.parquet` does not hold yet.
+
+        As `records` has it: no row where the latest attempt has a later schema.
+        """
         known = self._derived()
         seen = set(known["path"]) if known is not None else set()
         above = len(str(self.path)) + 1
         present = {file[above:]: file for file in _record_files(self.path / "records")}
         fresh = []
+        later: list[tuple[str, int]] = []
         for name, file in present.items():
             if name not in seen:
-                row = self._row(file, name)
-                if row:
-                    fresh.append(row)
+                try:
+                    record = self._load(Path(file))
+                except LaterSchema as error:
+                    self._tell(error)
+                    later.append(_parse_name(file))
+                    continue
+                if record:
+                    fresh.append(row_of(record, name))
         gone = seen - set(present)
         tables = [known[~known["path"].isin(gone)]] if known is not None else []
         if fresh:
@@ -153,6 +210,8 @@ class Store:
         frame = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(ROW))
         if fresh or gone:
             self._keep(frame)
+        for key, attempt in later:
+            frame = frame[(frame["key"] != key) | (frame["attempt"] > attempt)]
         if not len(frame):
             return frame
         frame = frame.sort_values(["key", "attempt"]).drop_duplicates("key", keep="last")
@@ -162,8 +221,8 @@ class Store:
         path = self.path / "frame.parquet"
         try:
             frame = pd.read_parquet(path)
-        except (OSError, ValueError):
-            path.unlink(missing_ok=True)
+        except (OSError, ValueError, TypeError, LookupError, MemoryError, pa.ArrowException):
+            # None yet, or spoilt: it is made again, and written over the spoilt one.
             return None
         # A table of an older layout is as good as none: it is made again.
         return frame if set(ROW) <= set(frame.columns) else None
@@ -178,60 +237,24 @@ class Store:
             # A store that may only be read has no derived table; the records are enough.
             return
 
-    def _row(self, path: str, name: str) -> dict[str, Any] | None:
-        try:
-            # Plain functions: there may be 100,000 of them, and a `Path` each would take longer than the parsing.
-            with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-                return row_of(from_json(file.read()), name)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            self._set_aside(Path(path))
-            return None
-
     def _set_aside(self, path: Path) -> None:
-        """Keeps an unreadable file for a look, and frees its place. Nothing is deleted."""
+        """Keeps a file that is no record for a look, and frees its place. Nothing is deleted or written over."""
         folder = self.path / "set-aside"
         try:
             folder.mkdir(exist_ok=True)
-            path.rename(folder / path.name)
+            for number in itertools.count(1):
+                name = path.name if number == 1 else f"{path.stem}.{number}{path.suffix}"
+                try:
+                    os.link(path, folder / name)
+                except FileExistsError:
+                    continue
+                break
+            path.unlink(missing_ok=True)
+        except FileNotFoundError:
+            # Another runner was faster.
+            return
         except OSError as error:
             raise UserError(f"{path.name}: cannot be read, nor moved to {folder} ({error.strerror}); move it") from None
-
-
-def checksum(content: dict[str, Any]) -> str:
-    """Of a record's JSON, whatever its layout in the file."""
-    return digest(canonical({name: value for name, value in content.items() if name != "checksum"}))
-
-
-def faults(path: Path) -> list[str]:
-    """What is wrong with a record's file, in words; nothing for a sound one. Changes nothing."""
-    try:
-        content = from_json(path.read_bytes())
-        record = Record.model_validate(content)
-    except (OSError, ValidationError, ValueError, TypeError) as error:
-        return [f"not a record ({str(error).splitlines()[0]})"]
-    found = []
-    if content.get("checksum") != checksum(content):
-        found.append("its checksum does not fit its content: it was changed after it was written")
-    if record.key != key_of(record.parts):
-        found.append("its key is not the hash of its parts")
-    if not spec_parts(record.spec).items() <= record.parts.items():
-        found.append("its parts do not fit its spec")
-    if path.stem != f"{record.key}-{record.attempt}":
-        found.append(f"its name is not {record.key}-{record.attempt}.json")
-    return found
-
-
-def read_record(path: Path) -> Record:
-    """A record from its file. Raises `UserError` if the file is half-written, foreign or of a later schema."""
-    try:
-        content = from_json(path.read_bytes())
-        if isinstance(content, dict) and content.get("schema_version", SCHEMA) > SCHEMA:
-            raise UserError(f"{path.name}: schema {content['schema_version']} is newer than this allwin; update allwin")
-        return Record.model_validate(content)
-    except (ValidationError, ValueError, TypeError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{path.name}: not a record ({str(error).splitlines()[0]}); set it aside") from error
 
 
 ROW = (
@@ -256,37 +279,37 @@ ROW = (
 """The columns that every frame has; `metric.*`, `cost.*` and `training.*` follow where a record has them."""
 
 
-def row_of(record: dict[str, Any], path: str) -> dict[str, Any]:
-    """The flat columns of one record, from its JSON."""
-    spec, provenance, failure = record["spec"], record["provenance"], record.get("failure") or {}
+def row_of(record: Record, path: str) -> dict[str, Any]:
+    """The flat columns of one record."""
+    spec, failure = record.spec, record.failure
     row = {
-        "key": record["key"],
-        "attempt": record["attempt"],
-        "task": spec["task"],
-        "dataset": spec["dataset"],
-        "method": spec["method"],
-        "settings": canonical(spec["settings"]),
-        "parameters": canonical(spec["parameters"]),
-        "budget": spec["budget"],
-        "seed": spec["seed"],
-        "device": spec["device"],
-        "status": record["status"],
-        "cause": failure.get("cause", ""),
-        "message": failure.get("message", ""),
-        "hardware": provenance["hardware"],
-        "suite": provenance["suite"],
-        "ended": record["ended"],
+        "key": record.key,
+        "attempt": record.attempt,
+        "task": spec.task,
+        "dataset": spec.dataset,
+        "method": spec.method,
+        "settings": canonical(spec.settings),
+        "parameters": canonical(spec.parameters),
+        "budget": spec.budget,
+        "seed": spec.seed,
+        "device": spec.device,
+        "status": record.status,
+        "cause": failure.cause if failure else "",
+        "message": failure.message if failure else "",
+        "hardware": record.provenance.hardware,
+        "suite": record.provenance.suite,
+        "ended": record.ended,
         "path": path,
     }
-    for group, prefix in (("metrics", "metric"), ("costs", "cost"), ("training", "training")):
-        for name, item in record.get(group, {}).items():
-            row[f"{prefix}.{name}"] = item["value"]
+    for prefix, group in (("metric", record.metrics), ("cost", record.costs), ("training", record.training)):
+        for name, item in group.items():
+            row[f"{prefix}.{name}"] = item.value
     return row
 
 
 def frame_of(records: Iterable[Record]) -> pd.DataFrame:
     """The same frame from records at hand; `path` is empty."""
-    rows = [row_of(record.model_dump(mode="json"), "") for record in records]
+    rows = [row_of(record, "") for record in records]
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(ROW))
 
 
@@ -301,13 +324,13 @@ def _record_files(folder: Path) -> Iterator[str]:
     for shard in os.scandir(folder):
         if shard.is_dir():
             for entry in os.scandir(shard.path):
-                if entry.name.endswith(".json"):
+                if entry.name.endswith(".json") and entry.is_file():
                     yield entry.path
 
 
 def _parse_name(path: str) -> tuple[str, int]:
     key, _, attempt = os.path.basename(path).removesuffix(".json").rpartition("-")  # noqa: PTH119 -- 100,000 of them
-    return key, int(attempt) if attempt.isdigit() else 0
+    return key, int(attempt) if attempt.isdecimal() else 0
 
 
 def _write_new(path: Path, content: bytes) -> bool:

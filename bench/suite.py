@@ -1,14 +1,19 @@
 """Suites: named grids in YAML, strict. An unknown key is an error that names the nearest."""
 
+import reprlib
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.contracts import BUDGETS, STAGES, Budget, Stage
 from bench.errors import UserError
+from bench.record import LARGEST
 from bench.registry import suite_names, unknown
+from bench.strict_yaml import Malformed, parse_yaml
+
+MOST_CELLS = 100_000
+"""Of a grid: one more is a slip of a sweep sooner than a wish."""
 
 Values = dict[str, Any]
 """Settings by name; a list of values is a sweep."""
@@ -58,9 +63,14 @@ class Suite(_Strict):
     @field_validator("seeds")
     @classmethod
     def _at_least_one(cls, seeds: int | list[int]) -> int | list[int]:
-        numbers = range(seeds) if isinstance(seeds, int) else seeds
-        if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
-            raise ValueError("seeds must be a number above 0, or a list of different numbers from 0 up")
+        if isinstance(seeds, int):
+            fine = 0 < seeds <= MOST_CELLS
+        else:
+            fine = bool(seeds) and 0 <= min(seeds) <= max(seeds) <= LARGEST and len(set(seeds)) == len(seeds)
+        if not fine:
+            raise ValueError(
+                f"seeds must be a number above 0 and at most {MOST_CELLS:,}, or a list of different numbers from 0 up"
+            )
         return seeds
 
     @property
@@ -68,34 +78,14 @@ class Suite(_Strict):
         return list(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML without the silent loss of a key that is written twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, (list, dict)):
-                raise yaml.constructor.ConstructorError(None, None, "a key must be a word", key_node.start_mark)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key} stands twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
 def read_yaml(path: Path) -> Any:
     """A YAML file's content; `UserError` with line and column if it cannot be read."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        problem = getattr(error, "problem", None) or str(error).replace("\n", " ")
-        raise UserError(f"{path}: {place}{problem}; mend the YAML there") from error
+        return parse_yaml(path.read_text(encoding="utf-8"))
+    except Malformed as error:
+        raise UserError(f"{path}: {error}; mend the YAML there") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error}); name a readable YAML file") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: {error}; mend the YAML there".replace("\n", " ")) from error
 
 
 def load_suite(name: str | Path) -> Suite:
@@ -136,4 +126,4 @@ def _first_problem(error: ValidationError) -> str:
         case "literal_error":
             allowed = STAGES if "stages" in first["loc"] else BUDGETS
             return f"{place}: {unknown('word', str(first['input']), allowed, 'docs/suites.md')}"
-    return f"{place}: {first['msg']}, got {first['input']!r}".replace("\n", " ")
+    return f"{place}: {first['msg']}, got {reprlib.repr(first['input'])}; see docs/suites.md".replace("\n", " ")

@@ -21,8 +21,12 @@ class Trial:
     attempt: int = 1
     method_paths: tuple[Path, ...] = ()
     checkpoints: Path | None = None
+    claim: Path | None = None
+    """The file that is locked while this run works on it: by it a worker elsewhere sees whether it shares the store."""
     limits: Limits = DEFAULT_LIMITS["smoke"]
     threads: int = 1
+    memory_bytes: int | None = None
+    """What it needs of its device's memory; None where nobody knows."""
     shared: bool = True
     """Whether other trials of this run solve the same problem."""
     debug: bool = False

@@ -2,12 +2,16 @@
 
 import functools
 import json
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import UserError
 from bench.registry import WRAPPED, Entry, Registry, unknown
+
+DEEPEST_WRAPPING = 8
+"""Methods around one another, at most."""
 
 WORDS = {
     "greater_than": "be above {gt}",
@@ -57,14 +61,16 @@ def check_value(entry: Entry, name: str, value: Any) -> Any:
     try:
         text = json.dumps({"value": value})
         return _adapter(_ByIdentity(entry), name).validate_json(text).value
-    except TypeError as error:
-        raise UserError(f"{entry.title}: {name} must be a plain value, got {value!r}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        words = WORDS.get(first["type"], first["msg"]).format(**first.get("ctx", {}))
+        # Only our own words have places to fill in: a message of pydantic's may quote any text, brackets included.
+        known = WORDS.get(first["type"])
+        words = known.format(**first.get("ctx", {})) if known else f"be valid ({first['msg']})"
         default = next(setting.default for setting in entry.settings if setting.name == name)
         hint = f"--set {entry.name}.{name}={json.dumps(_plain(default))}"
-        raise UserError(f"{entry.title}: {name} must {words}, got {value!r}; set it with {hint}") from None
+        raise UserError(f"{entry.title}: {name} must {words}, got {reprlib.repr(value)}; set it with {hint}") from None
+    except TypeError as error:
+        raise UserError(f"{entry.title}: {name} must be a plain value, got {reprlib.repr(value)}; quote it") from error
 
 
 def _plain(value: Any) -> Any:
@@ -99,6 +105,8 @@ def split_reference(reference: str) -> tuple[str, str]:
 
 def entries_of(registry: Registry, task: str, reference: str) -> list[Entry]:
     """The methods that a reference names, outermost first; `UserError` where wrapping does not fit."""
+    if reference.count("(") > DEEPEST_WRAPPING:
+        raise UserError(f"method {reprlib.repr(reference)}: it wraps more than {DEEPEST_WRAPPING} methods; wrap fewer")
     outer, inner = split_reference(reference)
     entry = registry.method(task, outer)
     if entry.wraps and not inner:

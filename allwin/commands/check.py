@@ -10,8 +10,10 @@ import click
 
 from allwin.options import complete, dataset_names, json_option, method_names, methods_by_path_option, task_names
 from allwin.output import print_json, print_line, print_table
+from allwin.running import tell_outside
 from bench import registry
 from bench.errors import UserError
+from bench.outside import outside_entries
 from bench.registry import Entry, Registry, unknown
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ def command(target: str, paths: tuple[Path, ...], dataset: str, as_json: bool) -
     """
     known = registry.load(paths)
     chosen = list(_chosen(target, paths, known))
+    tell_outside(outside_entries(entry for entry, _ in chosen))
     from bench.conformance import Subject, check
 
     checked: list[dict[str, Any]] = []

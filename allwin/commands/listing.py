@@ -1,4 +1,4 @@
-"""`allwin list`: tasks, methods and suites, read from their sources without importing any of them."""
+"""`allwin list`: tasks, methods, suites and papers, read from their sources without importing any of them."""
 
 from pathlib import Path
 from typing import Any
@@ -7,16 +7,17 @@ import click
 
 from allwin.options import json_option, methods_by_path_option
 from allwin.output import print_json, print_line, print_table
-from bench import registry, suite
+from bench import papers, registry, suite
 from bench.errors import UserError
 from bench.registry import Broken, Entry
+from bench.strict_yaml import Malformed, parse_yaml
 
 
 @click.command()
 @json_option
 @methods_by_path_option
 def command(as_json: bool, paths: tuple[Path, ...]) -> None:
-    """Tasks, methods and suites, and what is broken."""
+    """Tasks, methods, suites and papers, and what is broken."""
     document = listing(paths)
     if as_json:
         print_json(document)
@@ -46,6 +47,11 @@ def command(as_json: bool, paths: tuple[Path, ...]) -> None:
         [[item["name"], item["budget"], item["seeds"], item["title"]] for item in document["suites"]],
         right=["seeds"],
     )
+    print_line()
+    print_table(
+        ["paper", "venue", "title"],
+        [[item["name"], item["venue"], item["title"]] for item in document["papers"]],
+    )
     if document["broken"]:
         print_line()
         print_table(
@@ -58,11 +64,13 @@ def listing(paths: tuple[Path, ...] = ()) -> dict[str, list[dict[str, Any]]]:
     """What `allwin list --json` prints."""
     known = registry.load(paths)
     suites, broken_suites = _suites()
+    listed, broken_papers = _papers()
     return {
         "tasks": [_task(entry) for entry in known.tasks.values()],
         "methods": [_method(entry) for entry in known.entries() if entry.kind == "method"],
         "suites": suites,
-        "broken": [vars(item) for item in [*known.broken, *broken_suites]],
+        "papers": listed,
+        "broken": [vars(item) for item in [*known.broken, *broken_suites, *broken_papers]],
     }
 
 
@@ -111,4 +119,16 @@ def _suites() -> tuple[list[dict[str, Any]], list[Broken]]:
                 "path": str(path),
             }
         )
+    return read, broken
+
+
+def _papers() -> tuple[list[dict[str, Any]], list[Broken]]:
+    """From the head of each file, above its tables: to read all ten whole takes seconds, and `show` does that."""
+    read, broken = [], []
+    for name, path in papers.paper_files().items():
+        try:
+            head = parse_yaml(path.read_text(encoding="utf-8").partition("\ntables:")[0])
+            read.append({"name": name, **{key: str(head[key]) for key in ("title", "venue")}, "path": str(path)})
+        except (OSError, UnicodeDecodeError, Malformed, KeyError, TypeError) as error:
+            broken.append(Broken(name, str(path), f"{type(error).__name__}: {error}".replace("\n", " ")))
     return read, broken

@@ -20,5 +20,5 @@ def command(grid: Grid, store: Path, how: Engine, retry: tuple[str, ...], as_jso
     Records are written as the trials end; the same command again does only what is missing. Exit code 1 if a trial
     failed, 130 after Ctrl-C (once: the running trials end; twice: at once).
     """
-    suite, cells = grid.expand()
+    suite, cells = grid.expand(how.hardware_of if how.address else None)
     return run_cells(suite.name, suite.title, cells, store, how, retry=retry, paths=grid.paths, as_json=as_json)

@@ -1,10 +1,11 @@
-"""`allwin show NAME`: all that the sources say about a task, a method, a data set or a suite."""
+"""`allwin show NAME`: all that the sources say about a task, a method, a data set, a suite or a paper."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -18,20 +19,21 @@ from allwin.options import (
     task_names,
 )
 from allwin.output import print_json, print_line, print_table
-from bench import data, registry, suite
+from allwin.published import paper_names
+from bench import data, papers, registry, suite
 from bench.contracts import BUDGETS, DatasetCard
 from bench.errors import UserError
 from bench.registry import WRAPPED, Entry, Registry, unknown
 
 
 @click.command()
-@click.argument("name", shell_complete=complete(task_names, method_names, dataset_names, suite_names))
+@click.argument("name", shell_complete=complete(task_names, method_names, dataset_names, suite_names, paper_names))
 @json_option
 @methods_by_path_option
 def command(name: str, as_json: bool, paths: tuple[Path, ...]) -> None:
-    """All about a task, a method, a data set or a suite.
+    """All about a task, a method, a data set, a suite or a paper.
 
-    NAME is `pu`, `pu/nnpu` or `nnpu`, `pu/mnist5k` or `mnist5k`, a suite's name, or a suite's file.
+    NAME is `pu`, `pu/nnpu` or `nnpu`, `pu/mnist5k` or `mnist5k`, a suite's name, a suite's file, or a paper's name.
     """
     document = find(name, registry.load(paths))()
     if as_json:
@@ -79,6 +81,7 @@ def _candidates(known: Registry) -> list[Candidate]:
         Candidate("suite", f"{name}.yaml", partial(describe_suite, path))
         for name, path in registry.suite_names().items()
     ]
+    found += [Candidate("paper", f"papers/{name}", partial(describe_paper, name)) for name in papers.paper_files()]
     return found
 
 
@@ -146,9 +149,59 @@ def describe_suite(name: str | Path) -> dict[str, Any]:
     }
 
 
+def describe_paper(name: str) -> dict[str, Any]:
+    paper = papers.load_paper(name)
+    return {
+        "kind": "paper",
+        "name": paper.name,
+        "summary": paper.title,
+        "doc": " ".join(paper.note.split()),
+        "authors": paper.authors,
+        "venue": paper.venue,
+        "reference": paper.reference,
+        "tables": [
+            {"name": table.id, "title": table.title, "place": table.place, "figures": _figures(table)}
+            for table in paper.tables
+        ],
+        "claims": [
+            {
+                "name": claim.id,
+                "statement": " ".join(claim.statement.split()),
+                "place": claim.place,
+                "certainty": claim.certainty,
+                "budgets": list(claim.at),
+            }
+            for claim in paper.claims
+        ],
+    }
+
+
+def _figures(table: papers.PaperTable) -> dict[str, int]:
+    """How many figures of each certainty a table prints; its blanks are none."""
+    counts = Counter(
+        figure.certainty for row in table.rows for figure in row.cells.values() if figure.printed is not None
+    )
+    return {certainty: counts[certainty] for certainty in get_args(papers.Certainty)}
+
+
 # Printing -------------------------------------------------------------------------------------------------------------
 
-FACTS = ("paper", "version", "task", "content", "provision", "licence", "folder", "here", "budget", "origin", "path")
+FACTS = (
+    "authors",
+    "venue",
+    "reference",
+    "paper",
+    "version",
+    "task",
+    "content",
+    "provision",
+    "licence",
+    "folder",
+    "here",
+    "budget",
+    "origin",
+    "path",
+)
 """What is printed in a line each, where there is any."""
 
 
@@ -163,6 +216,8 @@ def _print(document: dict[str, Any]) -> None:
         print_line(f"  {word:<{width}}  {_yes_no(value)}")
     if document["doc"]:
         print_line(f"\n{document['doc']}")
+    if document["kind"] == "paper":
+        _print_paper(document)
     if document.get("settings"):
         print_line()
         _print_settings(document["settings"])
@@ -196,6 +251,21 @@ def _print(document: dict[str, Any]) -> None:
                 for block in document["grid"]
             ],
         )
+
+
+def _print_paper(document: dict[str, Any]) -> None:
+    certainties = get_args(papers.Certainty)
+    figures = [table["figures"] for table in document["tables"]]
+    rows = [[table["name"], table["title"], table["place"], *table["figures"].values()] for table in document["tables"]]
+    rows.append(["", "all", "", *(sum(counted[certainty] for counted in figures) for certainty in certainties)])
+    print_line()
+    print_table(["table", "title", "place", *certainties], rows, title="figures, by certainty", right=certainties)
+    print_line()
+    print_table(
+        ["claim", "certainty", "budgets", "place", "statement"],
+        [[c["name"], c["certainty"], " ".join(c["budgets"]), c["place"], c["statement"]] for c in document["claims"]],
+        title=f"{len(document['claims'])} claims",
+    )
 
 
 def _print_settings(settings: list[dict[str, Any]]) -> None:

@@ -13,7 +13,8 @@ from allwin.options import json_option, store_option
 def command(store: Path, as_json: bool) -> int:
     """Read every record of a store, each attempt, and tell what is wrong. Changes nothing; exit code 1 for a fault."""
     from allwin.output import print_json, print_line, print_table
-    from bench.store import Store, faults
+    from bench.record_file import faults
+    from bench.store import Store
 
     files = Store.open(store).files()
     found = [(path.name, fault) for path in files for fault in faults(path)]

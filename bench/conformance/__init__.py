@@ -19,6 +19,7 @@ RULES = {
     "task": (*DECLARED, fitted.same_problem),
     "method": (
         *DECLARED,
+        declared.search,
         fitted.loads,
         fitted.no_network,
         fitted.fits,

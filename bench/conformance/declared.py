@@ -13,6 +13,7 @@ from bench.conformance.subject import Subject
 from bench.contracts import BUDGETS
 from bench.errors import UserError
 from bench.registry import WRAPPED
+from bench.space import axes_of
 from bench.validate import construct, resolve
 
 
@@ -45,6 +46,7 @@ def source(subject: Subject) -> str:
     texts = [text or "" for text in (inspect.getdoc(cls), inspect.getdoc(inspect.getmodule(cls)))]
     if entry.summary not in [" ".join(text.split("\n\n")[0].split()) for text in texts]:
         raise Broken(f"the summary is read as {entry.summary!r}, and the class says otherwise")
+    _same("search", dict(entry.search), dict(getattr(cls, "search", {})))
     if entry.kind == "task":
         _same("metrics", list(entry.metrics), list(cls.metrics))
         _same("cards", list(entry.cards), list(cls.cards))
@@ -99,6 +101,21 @@ def presets(subject: Subject) -> str:
         except Exception as error:
             raise Broken(f"the preset of {budget}: {told(error)}", "a value outside its field's range") from error
     return f"presets for {' '.join(subject.entry.presets) or 'no budget'}"
+
+
+@rule(
+    "search",
+    "what it declares to search are fields of its own, in their range, and none that sets the budget",
+    cause="a name or value that is not the field's; sizes, steps and epochs are the budget's (docs/tuning.md)",
+    needs=("constructs",),
+)
+def search(subject: Subject) -> str:
+    entry = subject.entry
+    try:
+        axes = axes_of(entry, entry.search, "paper")
+    except UserError as error:
+        raise Broken(str(error)) from error
+    return f"{', '.join(axes) or 'nothing'} to search"
 
 
 @rule(

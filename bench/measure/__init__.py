@@ -30,13 +30,14 @@ UNITS = {
 def profile(workload: Workload, solution: Any, device: "torch.device", budget: Budget) -> dict[str, Measurement]:
     """All costs of a solution in eval mode. One that cannot be measured says why; the others are measured all the same.
 
-    The caller sees to it that nothing else runs on the device.
+    The caller sees to it that nothing of allwin's runs beside it. Times and energies tell what strangers used.
     """
     from bench.measure.energy import measure_energy
     from bench.measure.latency import RULES, measure_latency
     from bench.measure.macs import measure_macs
     from bench.measure.memory import measure_memory
     from bench.measure.mode import evaluating
+    from bench.measure.neighbours import Neighbours, wait_for_quiet
     from bench.measure.parameters import measure_parameters
 
     # Latency first, so that its first call is the workload's; memory after it, so that all is warm.
@@ -48,10 +49,21 @@ def profile(workload: Workload, solution: Any, device: "torch.device", budget: B
         (lambda: {"energy_j": measure_energy(workload, device, budget)}, ("energy_j",)),
     )
     costs: dict[str, Measurement] = {}
+    if budget != "smoke":
+        wait_for_quiet()
     with evaluating(solution):
         for measure, names in passes:
-            costs |= _attempt(measure, names)
+            with Neighbours(device) as neighbours:
+                measured = _attempt(measure, names)
+            costs |= {name: _beside(cost, neighbours.detail) for name, cost in measured.items()}
     return {name: costs[name] for name in UNITS}
+
+
+def _beside(cost: Measurement, neighbours: dict[str, Any]) -> Measurement:
+    """A count is the same whoever else runs; a time or an energy is not."""
+    if cost.value is None or cost.unit not in ("ms", "item/s", "J"):
+        return cost
+    return cost.model_copy(update={"detail": cost.detail | neighbours})
 
 
 def _attempt(measure: Pass, names: tuple[str, ...]) -> dict[str, Measurement]:

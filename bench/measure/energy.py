@@ -21,7 +21,7 @@ import torch
 from bench.contracts import Budget, Workload
 from bench.measure.counters import Counter, UnreadableError
 from bench.measure.device import synchronise
-from bench.measure.nvml import NvmlCounter
+from bench.measure.nvml import NvmlCounter, uuid_of
 from bench.measure.rapl import DRAM, POWERCAP, RaplCounter
 from bench.record import Measurement, not_measured
 
@@ -86,8 +86,7 @@ def open_meter(device: torch.device, powercap: Path = POWERCAP) -> EnergyMeter |
 def _nvml_counter(device: torch.device) -> NvmlCounter:
     import pynvml
 
-    # By its UUID, since CUDA_VISIBLE_DEVICES renumbers the boards for torch and not for NVML.
-    return NvmlCounter(pynvml, f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+    return NvmlCounter(pynvml, uuid_of(device))
 
 
 def metered(counter: Counter) -> EnergyMeter:

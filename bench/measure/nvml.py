@@ -3,6 +3,8 @@
 import os
 from typing import Any
 
+import torch
+
 from bench.measure.counters import Reading, UnreadableError
 
 DOMAIN = "gpu"
@@ -70,12 +72,33 @@ class NvmlCounter:
 
     def check_alone(self) -> None:
         try:
-            pids = {process.pid for process in self._nvml.nvmlDeviceGetComputeRunningProcesses(self._board)}
+            others = _others(self._nvml, self._board)
         except self._nvml.NVMLError as error:
             raise UnreadableError(f"it cannot be told who else uses the board: {error}") from error
-        # Inside a container the pids are the host's, and our own is not among them under the number that we know.
-        own = {os.getpid()} & pids or set(list(pids)[:1])
-        if pids - own:
-            raise UnreadableError(
-                f"{len(pids - own)} other process(es) use the board, and the counter is the whole board's"
-            )
+        if others:
+            raise UnreadableError(f"{others} other process(es) use the board, and the counter is the whole board's")
+
+
+def other_processes(device: torch.device) -> int | None:
+    """Processes other than this one that compute on a GPU; None where there is no GPU, or its driver does not tell."""
+    if device.type != "cuda":
+        return None
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        return _others(pynvml, pynvml.nvmlDeviceGetHandleByUUID(uuid_of(device)))
+    except pynvml.NVMLError:
+        return None
+
+
+def uuid_of(device: torch.device) -> str:
+    """By which NVML knows the board: CUDA_VISIBLE_DEVICES renumbers the boards for torch, and not for NVML."""
+    return f"GPU-{torch.cuda.get_device_properties(device).uuid}"
+
+
+def _others(nvml: Any, board: Any) -> int:
+    pids = {process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(board)}
+    # Inside a container the pids are the host's, and our own is not among them under the number that we know.
+    own = {os.getpid()} & pids or set(list(pids)[:1])
+    return len(pids - own)

@@ -23,10 +23,13 @@ def step_size(dictionary: Float[Tensor, "m n"], rule: StepRule) -> float:
 def tune(solver: Callable[[float], nn.Module], weights: Sequence[float], problem: SparseProblem, run: Run) -> nn.Module:
     """The solver whose last iterate does best on the validation samples. Where the objective is scored, its own weight.
 
-    Each candidate is a step of the phase `tune`, so that the search is measured as training.
+    A single candidate needs no search. Each of several is a step of the phase `tune`, so that the search is measured as
+    training.
     """
     if problem.goal == "objective":
         return solver(problem.weight).to(run.device)
+    if len(weights) == 1:
+        return solver(weights[0]).to(run.device)
     validation = problem.validation.to(run.device)
     scores = Memory(loss=[])
     for step in run.steps(len(weights), {"scores": scores}, name="tune"):

@@ -17,7 +17,7 @@ from typing import ClassVar, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bench import Count, NonNegative, Positive, Presets, Run, UnitInterval, method
+from bench import Count, NonNegative, Positive, Presets, Run, Search, UnitInterval, method
 from methods.l2o._thresholds import select_support, selection_percents
 from methods.l2o._unroll import take, train
 from tasks.l2o import SparseProblem
@@ -81,9 +81,15 @@ class LISTACPSS:
         "small": {"stage_steps": (50, 100, 50), "lrs": (2e-3, 1e-3, 2e-4)},
         "gpu": {"stage_steps": (400, 800, 200)},
     }
+    search: ClassVar[Search] = {
+        "lrs": "[[5e-4, 1e-4, 1e-5], [1e-3, 5e-4, 1e-4], [2e-3, 1e-3, 2e-4], [5e-3, 2e-3, 5e-4], [2e-2, 1e-2, 2e-3]]",
+    }
+
+    def build(self, problem: SparseProblem) -> LISTACPSSNetwork:
+        percents = selection_percents(self.layers, self.selection_rate, self.selection_limit)
+        return LISTACPSSNetwork(problem.dictionary, self.weight, percents)
 
     def fit(self, problem: SparseProblem, run: Run) -> nn.Module:
-        percents = selection_percents(self.layers, self.selection_rate, self.selection_limit)
-        net = LISTACPSSNetwork(problem.dictionary, self.weight, percents).to(run.device)
+        net = self.build(problem).to(run.device)
         train(net, problem, run, self)
         return net

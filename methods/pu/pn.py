@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bench import Count, NonNegative, Positive, Presets, Run, method
+from bench import Count, NonNegative, Positive, Presets, Run, Search, method
 from bench.training import Batches, descend
 from methods.pu._risks import sigmoid_loss, validation_risk
 from tasks.pu import PUProblem
@@ -36,9 +36,13 @@ class PN:
     weight_decay: NonNegative = 5e-3
 
     presets: ClassVar[Presets] = {"smoke": {"epochs": 3}, "small": {"epochs": 30}, "gpu": {"epochs": 40}}
+    search: ClassVar[Search] = {"lr": "log(1e-5, 1e-2)", "weight_decay": "log(1e-6, 1e-1)"}
+
+    def build(self, problem: PUProblem) -> nn.Module:
+        return problem.build_network()
 
     def fit(self, problem: PUProblem, run: Run) -> nn.Module:
-        net = problem.build_network().to(run.device)
+        net = self.build(problem).to(run.device)
         optimizer = torch.optim.Adam(net.parameters(), self.lr, weight_decay=self.weight_decay)
         labelled = (problem.unlabelled.to(run.device), problem.oracle_labels.to(run.device))
         batches = Batches(labelled, self.batch, run)

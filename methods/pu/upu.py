@@ -17,7 +17,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from bench import Count, NonNegative, Positive, Presets, Run, method
+from bench import Count, NonNegative, Positive, Presets, Run, Search, method
 from bench.training import Batches, descend
 from methods.pu._risks import pu_parts, validation_risk
 from tasks.pu import PUProblem
@@ -42,9 +42,13 @@ class UPU:
         "small": {"epochs": 30, "batch_positive": 6, "batch_unlabelled": 250},
         "gpu": {"epochs": 40},
     }
+    search: ClassVar[Search] = {"lr": "log(1e-5, 1e-2)", "weight_decay": "log(1e-6, 1e-1)"}
+
+    def build(self, problem: PUProblem) -> nn.Module:
+        return problem.build_network()
 
     def fit(self, problem: PUProblem, run: Run) -> nn.Module:
-        net = problem.build_network().to(run.device)
+        net = self.build(problem).to(run.device)
         optimizer = torch.optim.Adam(net.parameters(), self.lr, weight_decay=self.weight_decay)
         positives = Batches(problem.positive.to(run.device), self.batch_positive, run)
         unlabelled = Batches(problem.unlabelled.to(run.device), self.batch_unlabelled, run)

@@ -135,18 +135,20 @@ class HeldOut:
     steps: int
 
 
-def nmse_db(x: Float[Tensor, "b n"], signals: Float[Tensor, "b n"]) -> float:
+def energy(x: Float[Tensor, "*k b n"]) -> Float[Tensor, "*k b"]:
+    """The squared norm of each instance's vector, in double precision."""
+    return x.double().square().sum(dim=-1)
+
+
+def nmse_db(error: Float[Tensor, "*k b"], signal: Float[Tensor, " b"]) -> Float[Tensor, "*k"]:
     """10 log10 of one ratio over all instances, of squared error to squared signal; not below `NMSE_FLOOR_DB`."""
-    ratio = (x - signals).double().square().sum() / signals.double().square().sum()
-    # In this order a NaN stays one.
-    return max(10 * ratio.log10().item(), NMSE_FLOOR_DB)
+    return (10 * (error.sum(dim=-1) / signal.sum()).log10()).clamp(min=NMSE_FLOOR_DB)
 
 
-def mean_nmse_db(x: Float[Tensor, "b n"], signals: Float[Tensor, "b n"]) -> float:
+def mean_nmse_db(error: Float[Tensor, "*k b"], signal: Float[Tensor, " b"], unknowns: int) -> Float[Tensor, "*k"]:
     """The mean over instances of each one's NMSE in dB, guarded by `SAMPLE_GUARD`; it ends at about -90 dB."""
-    error = (x - signals).double().square().mean(dim=-1) + SAMPLE_GUARD
-    power = signals.double().square().mean(dim=-1) + SAMPLE_GUARD
-    return 10 * (error / power).log10().mean().item()
+    ratio = (error / unknowns + SAMPLE_GUARD) / (signal / unknowns + SAMPLE_GUARD)
+    return 10 * ratio.log10().mean(dim=-1)
 
 
 def relative_loss(objective: Float[Tensor, " b"], least: Float[Tensor, " b"]) -> float:
@@ -236,9 +238,11 @@ class L2O:
         instances, signals = samples.instances, samples.signals
         with torch.no_grad():
             iterates = [instances.start, *solution(instances, held_out.steps)]
+        # One iterate at a time: all of them in double precision may be gigabytes.
+        error, signal = torch.stack([energy(x - signals) for x in iterates]), energy(signals)
         values = {
-            "nmse_db": [nmse_db(x, signals) for x in iterates],
-            "mean_nmse_db": [mean_nmse_db(x, signals) for x in iterates],
+            "nmse_db": nmse_db(error, signal).tolist(),
+            "mean_nmse_db": mean_nmse_db(error, signal, signals.shape[-1]).tolist(),
         }
         if held_out.goal == "objective":
             exact, least = instances.to(torch.float64), optimum(instances)
@@ -253,6 +257,13 @@ class L2O:
                 for name, curve in values.items()
             },
         )
+
+    def validate(self, solution: Any, problem: SparseProblem) -> float:
+        """The problem's loss of the last iterate on the validation samples, for each sample."""
+        samples = problem.validation.to(_device_of(solution))
+        with torch.no_grad():
+            iterates = solution(samples.instances, problem.steps)
+        return problem.loss(iterates[-1], samples).item() / len(samples.signals)
 
     def workload(self, solution: Any, problem: SparseProblem) -> Workload:
         """All iterations on a batch of the size that training uses."""

@@ -97,8 +97,13 @@ def coherence(dictionary: Float[Tensor, "m n"]) -> float:
 
 
 def lipschitz(dictionary: Float[Tensor, "m n"]) -> float:
-    """The largest eigenvalue of A^T A, and a thousandth more, as in the authors' code: 1 over it is a safe step."""
-    return 1.001 * torch.linalg.matrix_norm(dictionary.double(), ord=2).item() ** 2
+    """The largest eigenvalue of A^T A, and a thousandth more, as in the authors' code: 1 over it is a safe step.
+
+    Of A A^T where that is smaller: it has the same one, in half the time of singular values.
+    """
+    A = dictionary.double()
+    gram = A @ A.T if len(A) <= A.shape[1] else A.T @ A
+    return 1.001 * torch.linalg.eigvalsh(gram)[-1].item()
 
 
 def optimum(instances: Instances) -> Float[Tensor, " b"]:

@@ -207,6 +207,20 @@ class PU:
             },
         )
 
+    def validate(self, solution: nn.Module, problem: PUProblem) -> float:
+        """The share of images on the wrong side of zero, as the validation part tells it without a labelled negative.
+
+        The non-negative estimate (Kiryo and others, NeurIPS 2017, Eq. 6) with the zero-one loss. NaN where a score is
+        not finite.
+        """
+        positive = scores(solution, problem.validation_positive)
+        unlabelled = scores(solution, problem.validation_unlabelled)
+        if not (positive.isfinite().all() and unlabelled.isfinite().all()):
+            return float("nan")
+        missed = (positive <= 0).double().mean().item()
+        called_positive = (unlabelled > 0).double().mean().item()
+        return problem.prior * missed + max(0.0, called_positive - problem.prior * (1 - missed))
+
     def workload(self, solution: nn.Module, problem: PUProblem) -> Workload:
         """A batch of Self-PU's size, where the solution lies."""
         images = problem.unlabelled[:WORKLOAD_IMAGES].clone().to(device_of(solution))

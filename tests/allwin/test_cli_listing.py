@@ -80,7 +80,7 @@ def test_list_prints_one_json_document_with_everything_known(call: Callable) -> 
     answer = call("list", "--json")
     assert (answer.code, answer.err) == (0, "")
     document = json.loads(answer.out)
-    assert set(document) == {"tasks", "methods", "suites", "broken"}
+    assert set(document) == {"tasks", "methods", "suites", "papers", "broken"}
     (toy,) = [task for task in document["tasks"] if task["name"] == "toy"]
     assert toy["summary"] == "Guess a mean."
     assert toy["datasets"] == ["normal", "absent"]

@@ -75,6 +75,11 @@ BROKEN = [
     ("frozen", ("@dataclass(frozen=True)", "@dataclass")),
     ("presets", ('{"steps": 12}', '{"steps": 12, "centred": True}')),
     ("presets", ('{"steps": 12}', '{"steps": 0}')),
+    ("search", (PRESETS, PRESETS + '    search: ClassVar = {"rate": "log(1e-3, 1)"}\n')),
+    ("search", (PRESETS, PRESETS + '    search: ClassVar = {"lr": "log(1e-3, 1"}\n')),
+    ("search", (PRESETS, PRESETS + '    search: ClassVar = {"lr": "uniform(0, 1)"}\n')),
+    ("search", (PRESETS, PRESETS + '    search: ClassVar = {"steps": "int(1, 9)"}\n')),
+    ("source", (RETURN, RETURN + '\n\nMine.search = {"lr": "log(1e-3, 1)"}\n')),
     (
         "ranges",
         (

@@ -83,3 +83,15 @@ def test_keys_are_golden() -> None:
     parts = {"task": "toy", "seed": "0"}
     # printf '{"seed":"0","task":"toy"}' | sha256sum
     assert keys.key_of(parts) == "3a8a21250a7ed4339f16947c42380129d7e882e74ea8a251f621531b0f905f71"
+
+
+def test_hardware_is_in_the_keys_of_what_only_measures_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def key(hardware: str, *stages: str) -> str:
+        monkeypatch.setattr(keys.provenance, "hardware", lambda device: hardware)
+        grid = [{"task": "toy", "methods": ["sample-mean"]}]
+        suite = {"title": "t", "budget": "smoke", "seeds": 1, "stages": list(stages), "grid": grid}
+        return expand(parse_suite(suite, "x", "x"), registry.load())[0].key
+
+    assert key("here", "profile") != key("there", "profile")
+    whole = ("fit", "evaluate", "profile")
+    assert key("here", *whole) == key("there", *whole)

@@ -214,3 +214,9 @@ def test_memory_names_what_it_holds() -> None:
         _ = memory.bseline
     memory.load_state_dict({"baseline": 2.0})
     assert memory.baseline == 2.0
+
+
+@pytest.mark.parametrize("value", [float("nan"), {"rate": float("inf")}, object()])
+def test_an_artefact_that_is_no_json_fails_where_it_is_made(value: object) -> None:
+    with pytest.raises(ValueError, match="artefact genotype cannot be kept as JSON"):
+        Run(seed=0).artefact("genotype", value)

@@ -14,9 +14,10 @@ from bench.errors import UserError
 from bench.grid import expand
 from bench.keys import key_of, spec_parts
 from bench.record import Record
+from bench.record_file import checksum, faults, read_record
 from bench.registry import load
 from bench.runner import Options, run
-from bench.store import Store, faults, frame_of, read_record
+from bench.store import Store, frame_of
 from bench.suite import parse_suite
 
 SUITE = {
@@ -51,7 +52,8 @@ def test_a_record_read_back_is_the_record_written(tmp_path: Path, record: Record
     [
         ('"value": ', '"value": 1', "checksum does not fit"),
         ('"seed": 0', '"seed": 5', "parts do not fit its spec"),
-        ('"key": "', '"key": "0', "key is not the hash of its parts"),
+        ('"task source": "', '"task source": "x', "key is not the hash of its parts"),
+        ('"key": "', '"key": "../', "key: String should match"),
         ('"attempt": ', '"attempt": 7', "its name is not"),
         ("{", "[", "not a record"),
     ],
@@ -115,7 +117,8 @@ def test_a_record_removed_from_the_store_leaves_the_table(tmp_path: Path, record
 
 def test_a_record_of_a_later_schema_asks_for_an_update(tmp_path: Path, record: Record) -> None:
     path = Store.open(tmp_path, create=True).add(record)
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 99}))
+    content = json.loads(path.read_text()) | {"schema_version": 99, "of the future": [1]}
+    path.write_text(json.dumps(content | {"checksum": checksum(content)}))
     with pytest.raises(UserError, match="schema 99 is newer than this allwin; update allwin"):
         read_record(path)
 

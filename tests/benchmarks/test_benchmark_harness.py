@@ -3,7 +3,6 @@
 import itertools
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from record_factory import percent, record
 from bench import registry
 from bench.grid import Cell, expand
 from bench.keys import digest
-from bench.record import Measurement, Record
-from bench.runner import Options, Progress, plan, run
+from bench.record import Measurement
+from bench.runner import plan
 from bench.store import Store
 from bench.suite import parse_suite
 
@@ -27,29 +26,6 @@ def trivial_cells(number: int) -> list[Cell]:
     grid = [{"task": "toy", "methods": ["sample-mean"]}]
     suite = {"title": "t", "budget": "smoke", "seeds": number, "stages": ["fit", "evaluate"], "grid": grid}
     return expand(parse_suite(suite, "trivial", "trivial"), registry.load())
-
-
-@pytest.mark.parametrize("number", [1_000, 5_000])
-@pytest.mark.timeout(600)
-def test_overhead_of_a_trivial_cell_on_warm_workers(
-    benchmark: Any, figure: Figure, tmp_path: Path, number: int
-) -> None:
-    ended: list[float] = []
-
-    def listen(_: Progress, record: Record | None) -> None:
-        if record:
-            ended.append(time.perf_counter())
-
-    store = Store.open(tmp_path, create=True)
-    cells = trivial_cells(number)
-    benchmark.pedantic(run, args=(cells, store, "trivial", Options(), listen), rounds=1)
-    warm = ended[20:]
-    figure(
-        f"overhead per trivial cell, Ray, two warm workers, of {number:,}",
-        1000 * (warm[-1] - warm[0]) / (len(warm) - 1),
-        "ms",
-        "at most 5 ms over 1,000 cells",
-    )
 
 
 def test_planning_10_000_cells(benchmark: Any, figure: Figure, tmp_path: Path) -> None:

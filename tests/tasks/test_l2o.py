@@ -12,6 +12,7 @@ from sklearn.linear_model import Lasso
 from torch import nn
 
 from bench.run import Run
+from tasks import l2o
 from tasks.l2o import (
     CARDS,
     L2O,
@@ -20,8 +21,7 @@ from tasks.l2o import (
     HeldOut,
     Samples,
     SparseProblem,
-    mean_nmse_db,
-    nmse_db,
+    energy,
     relative_loss,
 )
 from tasks.l2o.lasso import (
@@ -48,6 +48,14 @@ def lasso(measurements: int = 25, unknowns: int = 50, count: int = 8) -> Instanc
     dictionary = unit_columns(gaussian_dictionary(measurements, unknowns, 0).double())
     signals = sparse_signals(count, unknowns, 0.1, generator()).double()
     return Instances(dictionary, signals @ dictionary.T, 0.005)
+
+
+def nmse_db(x: torch.Tensor, signals: torch.Tensor) -> float:
+    return l2o.nmse_db(energy(x - signals), energy(signals)).item()
+
+
+def mean_nmse_db(x: torch.Tensor, signals: torch.Tensor) -> float:
+    return l2o.mean_nmse_db(energy(x - signals), energy(signals), signals.shape[-1]).item()
 
 
 class Constant(nn.Module):
@@ -257,6 +265,14 @@ def test_nmse_does_not_change_with_the_unit_of_the_signal(scale, seed):
     signals, noise = sparse_signals(8, 20, 0.5, generator(seed)), torch.randn(8, 20, generator=generator(seed + 1))
     guess = signals + 0.1 * noise
     assert nmse_db(scale * guess, scale * signals) == pytest.approx(nmse_db(guess, signals), abs=1e-4)
+
+
+def test_the_metrics_of_many_iterates_are_those_of_each():
+    signals = sparse_signals(8, 20, 0.5, generator())
+    iterates = [scale * signals for scale in (0.0, 0.5, 0.9)]
+    error, signal = torch.stack([energy(x - signals) for x in iterates]), energy(signals)
+    assert l2o.nmse_db(error, signal).tolist() == [nmse_db(x, signals) for x in iterates]
+    assert l2o.mean_nmse_db(error, signal, 20).tolist() == [mean_nmse_db(x, signals) for x in iterates]
 
 
 # The protocol ---------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import torch
 
 from allwin_toy.task import Guess, ToyProblem
-from bench import Count, NonNegative, Positive, Presets, Run, method
+from bench import Count, NonNegative, Positive, Presets, Run, Search, method
 from bench.training import Batches, Memory, descend
 
 
@@ -23,6 +23,7 @@ class Descent:
     """Slept before each step, so that a test can interrupt."""
 
     presets: ClassVar[Presets] = {"smoke": {"steps": 20}}
+    search: ClassVar[Search] = {"lr": "log(1e-3, 0.5)"}
 
     def fit(self, problem: ToyProblem, run: Run) -> Guess:
         import time

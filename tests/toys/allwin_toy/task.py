@@ -50,6 +50,9 @@ class Toy:
         guess = solution(torch.zeros(1))
         return Evaluation({"distance": (guess - held_out.mean).abs().item()}, 1)
 
+    def validate(self, solution: nn.Module, problem: ToyProblem) -> float:
+        return (solution(problem.draws) - problem.draws).square().mean().item()
+
     def workload(self, solution: nn.Module, problem: ToyProblem) -> Workload:
         return Workload(solution, (problem.draws,), 1, "one guess")
 
