@@ -220,9 +220,12 @@ class Crew:
     def left_alone(self, node: Node) -> bool:
         """A worker that starts, wherever it will, disturbs too; one that finds no place does not for ever."""
         starting = time.monotonic() - STARTING_S
-        return not any(
-            slot.job and (slot.node is node or (slot.node is None and slot.job.since > starting)) for slot in self.slots
-        )
+
+        def disturbs(slot: Slot, job: Job) -> bool:
+            # By name: a node whose warden died is another to us, and the same machine.
+            return slot.node.name == node.name if slot.node else job.since > starting
+
+        return not any(disturbs(slot, slot.job) for slot in self.slots if slot.job)
 
     def used_bytes(self, node: Node, slots: list[Slot]) -> list[int]:
         """Memory of workers and, as the last, of what measures; zeros where the node does not answer, which shows in
