@@ -119,9 +119,10 @@ def run_missing(
     from bench.limits import GIB
     from bench.outside import outside_code
     from bench.registry import load
-    from bench.runner import Options, run
+    from bench.runner import Options, check_causes, run
     from bench.store import Store
 
+    check_causes(retry)
     opened = Store.open(store, create=True)
     if later := opened.later_schema() & {cell.key for cell in cells}:
         raise UserError(
