@@ -35,13 +35,15 @@ def command(target: str, paths: tuple[Path, ...], dataset: str, as_json: bool) -
     """
     known = registry.load(paths)
     chosen = list(_chosen(target, paths, known))
-    tell_outside(outside_entries(entry for entry, _ in chosen))
     from bench.conformance import Subject, check
 
+    subjects = [Subject(known, entry, dataset=dataset, inner=inner) for entry, inner in chosen]
+    tell_outside(outside_entries(entry for entry, _ in chosen))
+
     checked: list[dict[str, Any]] = []
-    for entry, inner in chosen:
+    for subject, (entry, inner) in zip(subjects, chosen, strict=True):
         title = f"{entry.title}({inner})" if inner else entry.title
-        outcomes = check(Subject(known, entry, dataset=dataset, inner=inner))
+        outcomes = check(subject)
         checked.append({"entry": title, "kind": entry.kind, "rules": [asdict(outcome) for outcome in outcomes]})
         if not as_json:
             _print(title, outcomes)

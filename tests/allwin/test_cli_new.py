@@ -148,7 +148,7 @@ def test_check_prints_every_rule_and_the_likeliest_cause(call: Callable) -> None
     assert answer.code == 1
     assert "fail  metrics " in answer.out
     assert "toy/not-a-number: metrics is not kept; likeliest cause: a diverged fit" in answer.out
-    assert "toy/not-a-number: 15 rules kept, 1 not kept, 3 skipped" in answer.out
+    assert "toy/not-a-number: 16 rules kept, 1 not kept, 3 skipped" in answer.out
 
 
 def test_check_takes_a_method_around_another(call: Callable) -> None:
