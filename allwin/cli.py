@@ -29,6 +29,7 @@ VERBS = {
     "reproduce": ("allwin.commands.reproduce", "A paper's tables: published beside measured, with verdicts."),
     "claims": ("allwin.commands.claims", "A paper's sentences as tests over records."),
     "report": ("allwin.commands.report", "Leaderboards and figures from the records."),
+    "export": ("allwin.commands.export", "Leaderboards as LaTeX, Markdown, CSV or Parquet."),
     "compare": ("allwin.commands.compare", "Two methods, paired by seed."),
     "doctor": ("allwin.commands.doctor", "Whether this machine has what allwin needs."),
     "completion": ("allwin.commands.completion", "Tab completion for bash, zsh or fish."),

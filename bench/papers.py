@@ -21,6 +21,13 @@ Certainty = Literal["paper", "repository", "second-hand", "derived", "recalled"]
 """How a figure came to us: read in the paper itself, in its authors' repository, in somebody else's transcription;
 followed from other published figures; or from memory alone, which is never a bar to pass."""
 
+CERTAINTY_MARKS: dict[Certainty, tuple[str, str]] = {
+    "recalled": ("~", "recalled: from memory alone, shown and never a bar to pass"),
+    "second-hand": ("†", "second-hand: read in somebody else's transcription"),
+    "derived": ("‡", "derived: follows from other published figures"),
+}
+"""How sure we are of a printed figure; those of the paper itself and of its repository have no mark."""
+
 Kind = Literal["exact", "full", "scaled"]
 """`exact`: needs no data and must agree to the printed digit; `full`: the published data and schedule; `scaled`: the
 same comparison on what one has, which can support a claim and never reproduces a figure."""

@@ -1,14 +1,15 @@
 """A leaderboard as data: what every table, plot and page of one comparison is printed from.
 
-A board holds what may be compared: one task, data set, settings, budget, device and hardware group. A cell has a mean,
-or a mark that says why it has none; a blank would leave the reader to guess.
+A board holds what may be compared: one task, data set, settings, protocol, budget, device and hardware group. A cell
+has a mean, or a mark that says why it has none; a blank would leave the reader to guess.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from bench.stats import Difference
+from bench.record import Record
+from bench.stats import Difference, Noise
 
 Mark = Literal["failed", "skipped", "not measured", "not run"]
 
@@ -24,6 +25,9 @@ MEANINGS: dict[Mark, str] = {
 
 LEVEL_MARK = "≈"
 """Beside the rank of a row that the test cannot tell from the best."""
+
+CLAIM_LEVELS: tuple[str, ...] = get_args(Record.model_fields["claim_level"].annotation)
+"""From the weakest: a row is no better than the weakest of its records."""
 
 Standing = Literal["best", "not distinguishable", "ahead", "behind", "untested"]
 """How a row stands to the best one, which is the first of those with the most seeds; `ahead`: one with fewer seeds."""
@@ -81,6 +85,8 @@ class Row:
     """How often each cause of failing or skipping was met."""
     keys: Mapping[int, str]
     """Seed -> key of its record, whatever its status."""
+    claim_level: str
+    """How its figures came about, of the weakest of its records: one of `CLAIM_LEVELS`."""
     rank: int | None = None
     """By the mean of the first metric; equal means share a rank. None: no result."""
     standing: Standing | None = None
@@ -99,6 +105,8 @@ class Board:
     task: str
     dataset: str
     settings: Mapping[str, Any]
+    protocol: str
+    """Versions of the task and of its data, such as `v1, mnist5k v1`; other versions stand on boards of their own."""
     budget: str
     device: str
     hardware: str
@@ -110,6 +118,8 @@ class Board:
     seeds: tuple[int, ...]
     rule: str
     """How the ranks came about, in sentences: printed under the table."""
+    noise: Noise | None
+    """How far a row is from itself under other seeds, in the unit of the ranking metric; None: too few seeds."""
     notes: tuple[str, ...]
     """What a reader must know before trusting a row."""
 

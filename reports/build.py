@@ -1,4 +1,4 @@
-"""Writes a report: one HTML file, the same boards as Markdown, CSV and LaTeX, and the figures as SVG."""
+"""Writes a report: one HTML file, the same boards as Markdown, CSV and LaTeX, and the figures as SVG, PDF and PNG."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,19 +7,17 @@ from pathlib import Path
 from bench.record import Record
 from bench.store import frame_of
 from reports.board import Board
-from reports.curves import charts
-from reports.export import csv_table, latex, markdown, markdown_text
+from reports.export import csv_table, latex, markdown, markdown_overall, markdown_text
+from reports.house_style import printed
 from reports.leaderboard import leaderboard
-from reports.page import Illustrated, page
-from reports.plots import Plot, cost_plot, curve_plot
-from reports.ranking import FRONT_COSTS
-from reports.sheet import TITLES
-from reports.text import label, message, slug
+from reports.overall import overall
+from reports.page import page
+from reports.plots import Plot, figures_of
+from reports.sections import Illustrated
+from reports.text import message, slug
 
 FIGURES = 32
-"""Figures of a report at most: each takes a tenth of a second to draw, and 25 kB."""
-
-FIGURES_OF_A_BOARD = 8
+"""Figures of a report at most: each takes a fifth of a second to draw, and 25 kB."""
 
 
 @dataclass(frozen=True)
@@ -49,50 +47,31 @@ def write_report(records: Iterable[Record], out: Path, title: str, kinds: Mappin
         markdown=_write(out / "report.md", _document(title, illustrated)),
         csv=_write(out / "leaderboard.csv", csv_table(boards)),
         latex=_write(out / "leaderboard.tex", latex(boards)),
-        figures=tuple(_write(folder / f"{plot.name}.svg", plot.svg) for plot in plots),
+        figures=tuple(path for plot in plots for path in _figure(folder, plot)),
     )
 
 
 def illustrate(boards: Sequence[Board], records: Mapping[str, Record]) -> list[Illustrated]:
     """Each board with its figures; where there are many boards, each gets fewer."""
-    share = min(FIGURES_OF_A_BOARD, max(1, FIGURES // max(1, len(boards))))
-    left = FIGURES
-    drawn = []
-    for number, board in enumerate(boards, 1):
-        plots, omitted = _plots(board, number, records, min(share, left))
-        left -= len(plots)
-        drawn.append(Illustrated(board, tuple(plots), omitted))
-    return drawn
+    drawn = figures_of(boards, records, FIGURES)
+    return [Illustrated(board, tuple(plots), omitted) for board, (plots, omitted) in zip(boards, drawn, strict=True)]
 
 
-def _plots(board: Board, number: int, records: Mapping[str, Record], limit: int) -> tuple[list[Plot], str]:
-    """The Pareto plots, then curves; and a sentence on what is missing."""
-    start = f"{number:02d}-{slug(board.task)}-{slug(board.dataset)}"
-    plots: list[Plot] = []
-    sentences: list[str] = []
-    for cost in FRONT_COSTS:
-        prices = {row.cells[cost].mean for row in board.rows if cost in row.fronts}
-        if len(prices) == 1 and sum(cost in row.fronts for row in board.rows) > 1:
-            sentences.append(f"No plot against {TITLES[cost]}: all rows cost the same.")
-        elif len(prices) > 1 and len(plots) < limit:
-            plots += [plot] if (plot := cost_plot(board, cost, f"{start}-{slug(cost.partition('.')[2])}")) else []
-    unseen = []
-    for chart in charts(board, records):
-        if len(plots) < limit:
-            plots.append(curve_plot(chart, board, f"{start}-{chart.origin}-{slug(chart.name)}-{len(plots)}"))
-        else:
-            unseen.append(label(chart.name))
-    if unseen:
-        sentences.append(f"Curves not drawn: {', '.join(unseen[:20])}{' …' if len(unseen) > 20 else ''}.")
-    return plots, " ".join(sentences)
-
-
-def _document(title: str, illustrated: Iterable[Illustrated]) -> str:
+def _document(title: str, illustrated: Sequence[Illustrated]) -> str:
     parts = [f"# {markdown_text(message(title))}\n"]
     for drawn in illustrated:
         parts.append(markdown(drawn.board))
         parts += [f"![{slug(plot.title)}](figures/{plot.name}.svg)\n" for plot in drawn.plots]
+    parts += [markdown_overall(one) for one in overall([drawn.board for drawn in illustrated])]
     return "\n".join(parts)
+
+
+def _figure(folder: Path, plot: Plot) -> list[Path]:
+    """The figure for a page, for a paper and for a slide."""
+    pdf, png = folder / f"{plot.name}.pdf", folder / f"{plot.name}.png"
+    for path, content in zip((pdf, png), printed(plot.figure, plot.name), strict=True):
+        path.write_bytes(content)
+    return [_write(folder / f"{plot.name}.svg", plot.svg), pdf, png]
 
 
 def _write(path: Path, text: str) -> Path:

@@ -9,7 +9,9 @@ from dataclasses import asdict
 from typing import Any
 
 from reports.board import MARKS, MEANINGS, Board, Cell, Quantity
+from reports.overall import Overall
 from reports.sheet import Column, Line, Printed, sheet
+from reports.text import label, printable
 
 LEGEND = "; ".join(f"{mark} {name} ({MEANINGS[name]})" for name, mark in MARKS.items())
 
@@ -26,9 +28,10 @@ def markdown(board: Board) -> str:
         "seeds",
         *(_marked_header(column) for column in printed.columns),
         "from the best",
+        *(["claim level"] if printed.levels else []),
         "trouble",
     ]
-    ruler = ["--:", ":--", "--:", *("--:" for _ in printed.columns), "--:", ":--"]
+    ruler = ["--:", ":--", "--:", *("--:" for _ in printed.columns), "--:", *[":--"] * (1 + printed.levels)]
     rows = [
         [
             line.rank,
@@ -36,6 +39,7 @@ def markdown(board: Board) -> str:
             line.seeds,
             *(_markdown_cell(cell, line.leading and index == 0) for index, cell in enumerate(line.cells)),
             line.difference + (f", {line.p}" if line.p else ""),
+            *([line.claim_level] if printed.levels else []),
             markdown_text(line.trouble),
         ]
         for line in printed.lines
@@ -43,7 +47,7 @@ def markdown(board: Board) -> str:
     table = "\n".join(f"| {' | '.join(row)} |" for row in [[markdown_text(h) for h in headers], ruler, *rows])
     below = [markdown_text(board.rule), *(f"- {markdown_text(note)}" for note in board.notes)]
     below += [f"{number}. {markdown_text(text)}" for number, text in enumerate(printed.footnotes, 1)]
-    about = f"Budget {board.budget}, device {board.device}, {board.hardware}; {_seeds(board)}."
+    about = f"Budget {board.budget}, device {board.device}, {board.hardware}; {_seeds(board)}. {printed.level}".strip()
     paragraphs = [f"## {markdown_text(printed.title)}", markdown_text(about), table, *_grouped(below)]
     return "\n\n".join(paragraphs) + f"\n\nBlanks: {LEGEND}.\n"
 
@@ -74,12 +78,30 @@ def _bold(text: str, bold: bool) -> str:
 
 
 def markdown_text(text: str) -> str:
-    escaped = re.sub(r"([\\`*_\[\]|#~])", r"\\\1", text)
+    escaped = re.sub(r"([\\`*_\[\]|#~])", r"\\\1", printable(text))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _seeds(board: Board) -> str:
     return f"{len(board.seeds)} seed{'s' if len(board.seeds) != 1 else ''}"
+
+
+def markdown_overall(overall: Overall) -> str:
+    """A heading, the average ranks over data sets, and below them the rule and what is left out."""
+    headers = ["method", "average rank", *(board.dataset for board in overall.boards)]
+    rows = [
+        [
+            _bold(markdown_text(label(one.label)), one.level),
+            f"{one.average_rank:.2f}{' ≈' if place and one.level else ''}",
+            *(f"{rank:g}" for rank in one.ranks),
+        ]
+        for place, one in enumerate(overall.standings)
+    ]
+    ruler = [":--", *("--:" for _ in headers[1:])]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in [[markdown_text(label(h)) for h in headers], ruler, *rows])
+    left_out = [f"- Left out: {markdown_text(text)}." for text in overall.left_out]
+    paragraphs = [f"## {markdown_text(label(overall.title))}", table, markdown_text(overall.rule), "\n".join(left_out)]
+    return "\n\n".join(paragraph for paragraph in paragraphs if paragraph) + "\n"
 
 
 # LaTeX ----------------------------------------------------------------------------------------------------------------
@@ -127,9 +149,10 @@ def _latex_table(board: Board) -> str:
     printed = sheet(board)
     shown = [index for index, column in enumerate(printed.columns) if not column.blank]
     headers = ["", "Method", "Seeds", *(_marked_header(printed.columns[index]) for index in shown)]
-    rows = [_latex_row(line, shown) for line in printed.lines]
+    headers += ["Claim level"] * printed.levels
+    rows = [_latex_row(line, shown, printed.levels) for line in printed.lines]
     blank = [column.title for column in printed.columns if column.blank]
-    caption = f"{printed.title}, budget {board.budget}, {board.hardware}. {board.rule}"
+    caption = f"{printed.title}, budget {board.budget}, {board.hardware}. {board.rule} {printed.level}".strip()
     if blank:
         caption += f" No row has a value for: {', '.join(blank)}."
     body = "\n".join(f"    {' & '.join(row)} \\\\" for row in rows)
@@ -137,7 +160,7 @@ def _latex_table(board: Board) -> str:
         "\\begin{table}\n"
         f"  \\caption{{{latex_text(caption)}}}\n"
         "  \\centering\n"
-        f"  \\begin{{tabular}}{{rl{'r' * (len(shown) + 1)}}}\n"
+        f"  \\begin{{tabular}}{{rl{'r' * (len(shown) + 1)}{'l' * printed.levels}}}\n"
         "    \\toprule\n"
         f"    {' & '.join(latex_text(header) for header in headers)} \\\\\n"
         "    \\midrule\n"
@@ -148,16 +171,17 @@ def _latex_table(board: Board) -> str:
     )
 
 
-def _latex_row(line: Line, shown: Sequence[int]) -> list[str]:
+def _latex_row(line: Line, shown: Sequence[int], levels: bool) -> list[str]:
     first, *others = [latex_text(line.cells[index].text) for index in shown] or [""]
     name = latex_text(line.label)
     if line.leading:
         name, first = f"\\textbf{{{name}}}", f"\\textbf{{{first}}}"
-    return [latex_text(line.rank), name, latex_text(line.seeds), *([first, *others] if shown else [])]
+    cells = [latex_text(line.rank), name, latex_text(line.seeds), *([first, *others] if shown else [])]
+    return cells + [latex_text(line.claim_level)] * levels
 
 
 def latex_text(text: str) -> str:
-    return "".join(LATEX.get(character, character) for character in text)
+    return "".join(LATEX.get(character, character) for character in printable(text))
 
 
 # CSV ------------------------------------------------------------------------------------------------------------------
@@ -169,7 +193,8 @@ def csv_table(boards: Sequence[Board]) -> str:
     What a board does not have at all is left empty, without a mark.
     """
     quantities = list(dict.fromkeys((q.key, q.unit) for board in boards for q in board.quantities))
-    identity = ["task", "dataset", "settings", "budget", "device", "hardware", "rank", "method", "label", "parameters"]
+    identity = ["task", "dataset", "settings", "protocol", "budget", "device", "hardware"]
+    identity += ["rank", "method", "label", "parameters", "claim level"]
     seeds = ["seeds", "failed", "skipped", "not run", "causes"]
     comparison = ["standing", "difference", "difference low", "difference high", "pairs", "p (Holm)"]
     names = [f"{key} ({unit})" if unit else key for key, unit in quantities]
@@ -181,8 +206,9 @@ def csv_table(boards: Sequence[Board]) -> str:
         units = {(quantity.key, quantity.unit) for quantity in board.quantities}
         for row in board.rows:
             difference = row.difference
-            line: list[Any] = [board.task, board.dataset, _canonical(board.settings), board.budget, board.device]
-            line += [board.hardware, row.rank, row.method, row.label, _canonical(row.parameters)]
+            line: list[Any] = [board.task, board.dataset, _canonical(board.settings), board.protocol, board.budget]
+            line += [board.device, board.hardware]
+            line += [row.rank, row.method, row.label, _canonical(row.parameters), row.claim_level]
             line += [len(row.seeds), len(row.failed), len(row.skipped), len(row.not_run)]
             line += [" ".join(f"{cause}:{count}" for cause, count in row.causes.items()), row.standing]
             line += [difference.mean, difference.low, difference.high, difference.n] if difference else [None] * 4
@@ -195,8 +221,9 @@ def csv_table(boards: Sequence[Board]) -> str:
 
 
 def _csv_text(text: str) -> str:
+    shown = printable(text)
     # A spreadsheet takes a text that starts like this for a formula.
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return f"'{shown}" if shown.startswith(("=", "+", "-", "@")) else shown
 
 
 def _canonical(value: Any) -> str:

@@ -26,16 +26,17 @@ OWN_TO_A_TRIAL = {"driver_pid", "worker_pid", "data_fingerprint"}
 
 
 def latest(records: Sequence[Record]) -> str:
-    return _time(max(record.ended for record in records)) if records else "none"
+    return moment(max(record.ended for record in records)) if records else "none"
 
 
-def _time(iso: str) -> str:
+def moment(iso: str) -> str:
+    """A UTC time to the second."""
     return label(iso[:19].replace("T", " "))
 
 
 def _span(first: str, last: str) -> str:
     """To the minute; the day once where it is the same."""
-    start, end = _time(first)[:16], _time(last)[:16]
+    start, end = moment(first)[:16], moment(last)[:16]
     return f"{start} to {end[11:] if end[:10] == start[:10] else end} UTC"
 
 
@@ -130,14 +131,15 @@ def environments(records: Sequence[Record]) -> Environments:
         {
             "name": f"E{number}",
             "summary": label(f"{group[0].provenance.hardware}, {len(group):,} trial{'' if len(group) == 1 else 's'}"),
-            "facts": _environment_facts(group[0].provenance),
+            "facts": environment_facts(group[0].provenance),
         }
         for number, group in enumerate(list(alike.values())[:ENVIRONMENTS], 1)
     ]
     return Environments(names, shown, len(alike) - len(shown))
 
 
-def _environment_facts(provenance: Provenance) -> list[tuple[str, str]]:
+def environment_facts(provenance: Provenance) -> list[tuple[str, str]]:
+    """Where, when, with what and by which command."""
     accelerator, accelerated = provenance.accelerator, "none"
     if accelerator:
         memory = significant(accelerator.memory_bytes / 2**30)
@@ -174,7 +176,7 @@ def trials(records: Sequence[Record], boards: Sequence[Board], named: Environmen
                 "status": record.status if not record.failure else f"{record.status}: {record.failure.cause}",
                 "metric": f"{significant(first[1].value, 4)} {label(first[1].unit)}".strip() if first else "",
                 "wall": significant(sum(record.stage_s.values())) if record.stage_s else "",
-                "ended": _time(record.ended),
+                "ended": moment(record.ended),
                 "environment": named.names[record.key],
             }
         )

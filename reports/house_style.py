@@ -5,7 +5,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import StringIO
+from io import BytesIO, StringIO
 from typing import Any
 
 import matplotlib as mpl
@@ -42,6 +42,7 @@ WIDTH, HEIGHT = 4.6, 3.1
 SETTINGS: Any = {
     # What seaborn's grid style leaves open, or sets otherwise than this house.
     "svg.fonttype": "none",
+    "pdf.fonttype": 42,
     "font.family": "sans-serif",
     "font.sans-serif": ["Helvetica", "Arial", "Liberation Sans", "DejaVu Sans"],
     "font.size": 9,
@@ -76,15 +77,21 @@ SETTINGS: Any = {
 
 
 @contextmanager
-def canvas(name: str) -> Iterator[tuple[Figure, Axes]]:
+def canvas(name: str, height: float = HEIGHT) -> Iterator[tuple[Figure, Axes]]:
     """A figure with one pair of axes in the house style; its pixels are points. Rendering too is to happen inside."""
+    with _style(name):
+        figure = Figure(figsize=(WIDTH, height), dpi=72)
+        FigureCanvasSVG(figure)
+        yield figure, figure.add_axes((0.13, 0.5 / height, 0.83, 1 - 0.66 / height))
+
+
+@contextmanager
+def _style(name: str) -> Iterator[None]:
     style = {**seaborn.axes_style("whitegrid"), **SETTINGS, "svg.hashsalt": name}
     with mpl.rc_context(style), warnings.catch_warnings():
         # A label may hold any letter of the world; the reader's own fonts will draw it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure = Figure(figsize=(WIDTH, HEIGHT), dpi=72)
-        FigureCanvasSVG(figure)
-        yield figure, figure.add_axes((0.13, 0.16, 0.83, 0.79))
+        yield
 
 
 def render(figure: Figure, name: str, title: str, description: str) -> str:
@@ -100,6 +107,15 @@ def render(figure: Figure, name: str, title: str, description: str) -> str:
     )
     opened = f'<svg role="img" aria-labelledby="{name}-title {name}-desc" '
     return re.sub(r"<svg ([^>]*)>", lambda tag: f"{opened}{tag[1]}>{labels}", svg, count=1)
+
+
+def printed(figure: Figure, name: str) -> tuple[bytes, bytes]:
+    """The same figure as PDF, its letters embedded as TrueType, and as PNG with two pixels a point. No dates inside."""
+    pdf, png = BytesIO(), BytesIO()
+    with _style(name):
+        figure.savefig(pdf, format="pdf", metadata=dict.fromkeys(("CreationDate", "Creator", "Producer")))
+        figure.savefig(png, format="png", dpi=2 * 72, metadata={"Software": None})
+    return pdf.getvalue(), png.getvalue()
 
 
 def themed(svg: str) -> str:

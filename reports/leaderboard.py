@@ -4,25 +4,20 @@ Rules: of several records of one cell (its code changed in between) the latest c
 never used. How rows are then ranked is in `ranking.py`.
 """
 
-import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench.record import Measurement, Record
-from bench.stats import half_widths
-from reports.board import Board, Cell, Quantity, Row
-from reports.ranking import ranked, rule
-
-COMPARABLE = ["task", "dataset", "settings", "budget", "device", "hardware"]
-"""Rows are held against each other only where all of these agree."""
-
-VARIANT = ["method", "parameters", "stages"]
-"""What makes a row of a board."""
+from bench.record import Record, Spec
+from bench.stats import noise_floor
+from reports.board import CLAIM_LEVELS, Board, Cell, Quantity, Row
+from reports.ranking import FRONT_COSTS, Judged, floor_told, front, judged, rule
+from reports.text import label, message
+from reports.trials import GROUPS, Trials
 
 COST_ORDER = (
     "cost.latency_ms",
@@ -38,211 +33,146 @@ COST_ORDER = (
 )
 """How costs are ordered; others follow in the order in which the records have them."""
 
-GAINS = {"throughput_per_s"}
-"""Of a cost, less is better; of these, more."""
-
-GROUPS = ("metric", "cost", "training")
-
 
 def leaderboard(frame: pd.DataFrame, records: Mapping[str, Record]) -> list[Board]:
     """All boards of a frame, ordered by what they compare. `records` are looked up by the frame's keys."""
     if not len(frame):
         return []
-    stages = [" ".join(records[key].spec.stages) for key in frame["key"]]
-    cells = frame.assign(stages=stages).sort_values(["ended", "key"])
-    repeated = cells.duplicated([*COMPARABLE, *VARIANT, "seed"], keep="last")
-    superseded = cells[repeated].groupby(COMPARABLE).size().to_dict()
-    trials = _Trials(cells[~repeated].sort_values([*COMPARABLE, *VARIANT, "seed"], ignore_index=True))
-    boards = []
-    for identity, positions in trials.groups(COMPARABLE):
-        boards.append(_board(trials, positions, records, superseded.get(identity, 0)))
-    return _titled(boards)
+    trials = Trials(frame, records)
+    spans = zip(trials.boards, trials.boards[1:], strict=False)
+    return _titled([_board(trials, range(start, stop), records) for start, stop in spans])
 
 
-class _Trials:
-    """The trials that count, sorted by board, row and seed, with the averages of every row.
-
-    All averages are taken at once: one group at a time would cost milliseconds each.
-    """
-
-    def __init__(self, frame: pd.DataFrame) -> None:
-        self.frame = frame
-        self.keys: list[str] = frame["key"].tolist()
-        self.seeds: list[int] = frame["seed"].tolist()
-        self.statuses: list[str] = frame["status"].tolist()
-        self.causes: list[str] = frame["cause"].tolist()
-        self.messages: list[str] = frame["message"].tolist()
-        columns = [name for name in frame.columns if name.partition(".")[0] in GROUPS]
-        values = frame[columns].astype(float).where(frame["status"] == "ok", np.nan)
-        self.values = {name: values[name].to_numpy() for name in columns}
-        self.row_of = frame.groupby([*COMPARABLE, *VARIANT], sort=False).ngroup().tolist()
-        by_row = values.groupby(self.row_of)
-        counts, means, deviations = by_row.count(), by_row.mean(), by_row.std()
-        self.counts = {name: counts[name].to_numpy() for name in columns}
-        self.means = {name: means[name].to_numpy() for name in columns}
-        self.half_widths = {name: half_widths(deviations[name], counts[name]) for name in columns}
-
-    def groups(self, columns: list[str]) -> Iterator[tuple[tuple[Any, ...], list[int]]]:
-        """Runs of positions that agree in these columns, in order."""
-        marks = list(zip(*(self.frame[name].tolist() for name in columns), strict=True))
-        for identity, positions in itertools.groupby(range(len(marks)), key=marks.__getitem__):
-            yield identity, list(positions)
-
-    def rows(self, positions: Sequence[int]) -> Iterator[list[int]]:
-        for _, run in itertools.groupby(positions, key=self.row_of.__getitem__):
-            yield list(run)
-
-    def having(self, status: str, positions: Sequence[int]) -> list[int]:
-        return [position for position in positions if self.statuses[position] == status]
-
-    def cell(self, quantity: str, position: int) -> Cell | None:
-        """The mean over the row that this trial belongs to; None where no seed has a value."""
-        row = self.row_of[position]
-        if quantity not in self.counts or not self.counts[quantity][row]:
-            return None
-        half_width = float(self.half_widths[quantity][row])
-        return Cell(
-            mean=float(self.means[quantity][row]),
-            half_width=None if np.isnan(half_width) else half_width,
-            n=int(self.counts[quantity][row]),
-        )
-
-
-def _board(trials: _Trials, positions: list[int], records: Mapping[str, Record], superseded: int) -> Board:
-    first = records[trials.keys[positions[0]]]
-    seeds = tuple(sorted({trials.seeds[position] for position in positions}))
-    quantities = _quantities(records[trials.keys[position]] for position in trials.having("ok", positions))
-    rows = [_row(trials, run, seeds, quantities, records) for run in trials.rows(positions)]
+def _board(trials: Trials, rows: range, records: Mapping[str, Record]) -> Board:
+    positions = range(trials.bounds[rows.start], trials.bounds[rows.stop])
+    seeds = tuple(sorted(set(trials.seeds[positions.start : positions.stop])))
+    specs = [records[trials.keys[trials.bounds[row]]].spec for row in rows]
+    quantities = _in_order(trials.quantities(positions))
+    ok = [trials.having("ok", trials.positions(row)) for row in rows]
+    cells = [
+        {quantity.key: trials.cell(quantity, row, known) for quantity in quantities}
+        for row, known in zip(rows, ok, strict=True)
+    ]
     ranking = next((quantity for quantity in quantities if quantity.group == "metric"), None)
+    order = _order(specs, [told[ranking.key].mean for told in cells], ranking) if ranking else list(range(len(rows)))
+    noise = None
+    standings = [Judged()] * len(order)
     if ranking:
-        values = [
-            {
-                trials.seeds[p]: float(trials.values[ranking.key][p])
-                for p in run
-                if not np.isnan(trials.values[ranking.key][p])
-            }
-            for run in trials.rows(positions)
-        ]
-        rows = ranked(rows, values, ranking)
+        values = trials.matrix(ranking.key, rows, seeds)[order]
+        standings = judged([cells[place][ranking.key].mean for place in order], values, ranking.better)
+        noise = noise_floor([row[~np.isnan(row)] for row in values], len(seeds))
+    fronts = _fronts([cells[place] for place in order], ranking)
+    labels = _labels(specs)
+    shown = tuple(
+        _row(trials, rows[place], seeds, specs[place], labels[place], ok[place], cells[place], standing, on)
+        for place, standing, on in zip(order, standings, fronts, strict=True)
+    )
+    spec, first = specs[0], positions.start
     return Board(
-        task=first.spec.task,
-        dataset=first.spec.dataset,
-        settings=first.spec.settings,
-        budget=first.spec.budget,
-        device=first.spec.device,
-        hardware=first.provenance.hardware,
+        task=spec.task,
+        dataset=spec.dataset,
+        settings=spec.settings,
+        protocol=trials.accounts[first].protocol,
+        budget=spec.budget,
+        device=spec.device,
+        hardware=records[trials.keys[first]].provenance.hardware,
         title="",
         quantities=quantities,
-        rows=tuple(_labelled(rows)),
+        rows=shown,
         seeds=seeds,
-        rule=rule(rows, ranking),
-        notes=tuple(_notes(trials, positions, records, superseded)),
+        rule=rule(shown, ranking),
+        noise=noise,
+        notes=(*_notes(trials, rows, ok, specs, len(seeds)), *([floor_told(noise, ranking)] if ranking else [])),
     )
+
+
+def _order(specs: Sequence[Spec], means: Sequence[float | None], ranking: Quantity) -> list[int]:
+    """By mean, those without one last; then by name, so that the order is the same every time."""
+    sign = -1.0 if ranking.better == "high" else 1.0
+
+    def place(index: int) -> tuple[bool, float, str, str]:
+        value = means[index]
+        return value is None, sign * (value or 0.0), specs[index].method, repr(specs[index].parameters)
+
+    return sorted(range(len(means)), key=place)
+
+
+def _fronts(cells: Sequence[Mapping[str, Cell]], ranking: Quantity | None) -> list[dict[str, bool]]:
+    """For each row by cost: whether it is on the front; only where it has both."""
+    fronts: list[dict[str, bool]] = [{} for _ in cells]
+    for cost in FRONT_COSTS if ranking else ():
+        assert ranking
+        prices = [told[cost].mean if cost in told else None for told in cells]
+        for place, on in front([told[ranking.key].mean for told in cells], prices, ranking.better).items():
+            fronts[place][cost] = on
+    return fronts
 
 
 def _row(
-    trials: _Trials,
-    positions: list[int],
+    trials: Trials,
+    row: int,
     seeds: tuple[int, ...],
-    quantities: Iterable[Quantity],
-    records: Mapping[str, Record],
+    spec: Spec,
+    name: str,
+    ok: list[int],
+    cells: Mapping[str, Cell],
+    standing: Judged,
+    fronts: Mapping[str, bool],
 ) -> Row:
-    spec = records[trials.keys[positions[0]]].spec
-    ok = trials.having("ok", positions)
-    tried = {trials.seeds[position] for position in positions}
+    positions = trials.positions(row)
+    complete = len(ok) == len(positions)
+    tried = trials.seeds[positions.start : positions.stop]
+    levels = {trials.accounts[position].claim_level for position in ok or positions}
     return Row(
         method=spec.method,
-        label=spec.method,
+        label=name,
         parameters=spec.parameters,
         stages=spec.stages,
-        cells={quantity.key: _cell(trials, positions, quantity, records) for quantity in quantities},
+        cells=cells,
         seeds=tuple(trials.seeds[position] for position in ok),
-        failed=tuple(trials.seeds[position] for position in trials.having("failed", positions)),
-        skipped=tuple(trials.seeds[position] for position in trials.having("skipped", positions)),
-        not_run=tuple(seed for seed in seeds if seed not in tried),
-        causes=dict(Counter(trials.causes[position] for position in positions if trials.causes[position])),
-        keys={trials.seeds[position]: trials.keys[position] for position in positions},
+        failed=() if complete else tuple(trials.seeds[p] for p in trials.having("failed", positions)),
+        skipped=() if complete else tuple(trials.seeds[p] for p in trials.having("skipped", positions)),
+        not_run=() if len(tried) == len(seeds) else tuple(seed for seed in seeds if seed not in set(tried)),
+        causes={} if complete else dict(Counter(trials.causes[p] for p in positions if trials.causes[p])),
+        keys=dict(zip(tried, trials.keys[positions.start : positions.stop], strict=True)),
+        claim_level=min(levels, key=CLAIM_LEVELS.index),
+        rank=standing.rank,
+        standing=standing.standing,
+        difference=standing.difference,
+        p=standing.p,
+        fronts=fronts,
     )
 
 
-def _cell(trials: _Trials, positions: list[int], quantity: Quantity, records: Mapping[str, Record]) -> Cell:
-    ok = trials.having("ok", positions)
-    cell = trials.cell(quantity.key, positions[0])
-    if cell and cell.n == len(ok):
-        return cell
-    # Where a seed has no value, the record tells whether an instrument failed or nobody asked.
-    reasons = tuple(dict.fromkeys(reason for p in ok if (reason := _reason(records[trials.keys[p]], quantity))))
-    if cell:
-        return replace(cell, reasons=reasons)
-    if ok:
-        return Cell(mark="not measured" if reasons else "not run", reasons=reasons)
-    failed = trials.having("failed", positions)
-    told = failed or positions
-    reasons = tuple(dict.fromkeys(f"{trials.causes[p]}: {trials.messages[p]}" for p in told))
-    return Cell(mark="failed" if failed else "skipped", reasons=reasons)
-
-
-def _reason(record: Record, quantity: Quantity) -> str:
-    measurement = _measurements(record, quantity.group).get(quantity.name)
-    return measurement.reason if measurement else ""
-
-
-def _measurements(record: Record, group: str) -> Mapping[str, Measurement]:
-    return {"cost": record.costs, "training": record.training}.get(group, {})
-
-
-def _quantities(records: Iterable[Record]) -> tuple[Quantity, ...]:
-    """All that any trial measured or tried to, in the order of the tables."""
-    found: dict[str, Quantity] = {}
-    seen = set()
-    for record in records:
-        signature = (*record.metrics, "", *record.costs, "", *record.training)
-        if signature in seen:
-            continue
-        seen.add(signature)
-        for name, value in record.metrics.items():
-            found.setdefault(f"metric.{name}", Quantity(f"metric.{name}", value.unit, value.better))
-        for group in ("cost", "training"):
-            for name, measurement in _measurements(record, group).items():
-                found.setdefault(f"{group}.{name}", Quantity(f"{group}.{name}", measurement.unit, _better(name)))
+def _in_order(quantities: Iterable[Quantity]) -> tuple[Quantity, ...]:
+    """As tables show them."""
 
     def place(quantity: Quantity) -> tuple[int, int]:
         known = COST_ORDER.index(quantity.key) if quantity.key in COST_ORDER else len(COST_ORDER)
         return GROUPS.index(quantity.group), known
 
-    return tuple(sorted(found.values(), key=place))
+    return tuple(sorted(quantities, key=place))
 
 
-def _better(cost: str) -> Literal["high", "low"]:
-    return "high" if cost in GAINS else "low"
-
-
-def _notes(trials: _Trials, positions: list[int], records: Mapping[str, Record], superseded: int) -> Iterator[str]:
+def _notes(
+    trials: Trials, rows: range, ok: Sequence[Sequence[int]], specs: Sequence[Spec], seeds: int
+) -> Iterator[str]:
     """What a reader must know before trusting the board."""
-    if superseded:
+    positions = range(trials.bounds[rows.start], trials.bounds[rows.stop])
+    if superseded := sum(trials.superseded[positions.start : positions.stop]):
         yield f"{superseded} older {_plural('record', superseded)} of the same cells, made with other code, left out."
-    sources = {records[trials.keys[position]].parts.get("task source", "") for position in positions}
+    sources = {account.sources[0] for account in trials.told(positions)}
     if len(sources) > 1:
         yield f"The trials used {len(sources)} versions of the task's code: run again what is older before comparing."
-    expected = len({trials.seeds[position] for position in positions})
-    for run in trials.rows(positions):
-        ok = len(trials.having("ok", run))
-        if 0 < ok < expected:
-            method = records[trials.keys[run[0]]].spec.method
-            yield f"{method}: means over {ok} of {expected} seeds, not over the same seeds as the other rows."
-        versions = {records[trials.keys[position]].parts.get("method source", "") for position in run}
+    for row, known, spec in zip(rows, ok, specs, strict=True):
+        method = label(spec.method)
+        if 0 < len(known) < seeds:
+            yield f"{method}: means over {len(known)} of {seeds} seeds, not over the same seeds as the other rows."
+        versions = {account.sources[1] for account in trials.told(trials.positions(row))}
         if len(versions) > 1:
-            yield f"The trials of {records[trials.keys[run[0]]].spec.method} used {len(versions)} versions of its code."
-    flags = Counter(
-        f"{group}.{name} flagged {flag}"
-        for position in trials.having("ok", positions)
-        for group in ("cost", "training")
-        for name, measurement in _measurements(records[trials.keys[position]], group).items()
-        for flag, value in measurement.detail.items()
-        if value is True
-    )
-    for text, count in flags.items():
-        yield f"{text.partition('.')[2]} in {count} {_plural('trial', count)}."
+            yield f"The trials of {method} used {len(versions)} versions of its code."
+    for (name, flag), count in trials.flags(positions).items():
+        yield f"{message(f'{name} flagged {flag}')} in {count} {_plural('trial', count)}."
 
 
 def _plural(word: str, count: int) -> str:
@@ -272,19 +202,18 @@ def suffixes(variants: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f" ({text})" if text else "" for text in texts]
 
 
-def _told(row: Row) -> dict[str, Any]:
-    return {**row.parameters, "trial stages": "+".join(row.stages)}
-
-
-def _labelled(rows: list[Row]) -> list[Row]:
-    of_method: dict[str, list[Row]] = {}
-    for row in rows:
-        of_method.setdefault(row.method, []).append(row)
-    labels = {}
-    for method, variants in of_method.items():
-        for row, suffix in zip(variants, suffixes([_told(row) for row in variants]), strict=True):
-            labels[id(row)] = f"{method}{suffix}"
-    return [replace(row, label=labels[id(row)]) for row in rows]
+def _labels(specs: Sequence[Spec]) -> list[str]:
+    """Each row's method, with what tells it from other rows of the same method."""
+    of_method: dict[str, list[int]] = {}
+    for place, spec in enumerate(specs):
+        of_method.setdefault(spec.method, []).append(place)
+    labels = [spec.method for spec in specs]
+    for method, places in of_method.items():
+        if len(places) > 1:
+            told = [{**specs[place].parameters, "trial stages": "+".join(specs[place].stages)} for place in places]
+            for place, suffix in zip(places, suffixes(told), strict=True):
+                labels[place] = f"{method}{suffix}"
+    return labels
 
 
 def _titled(boards: list[Board]) -> list[Board]:
@@ -295,7 +224,13 @@ def _titled(boards: list[Board]) -> list[Board]:
     titled = []
     for (task, dataset), group in of_data.items():
         circumstances = [
-            {**board.settings, "budget": board.budget, "device": board.device, "hardware": board.hardware}
+            {
+                **board.settings,
+                "budget": board.budget,
+                "device": board.device,
+                "hardware": board.hardware,
+                "protocol": board.protocol,
+            }
             for board in group
         ]
         for board, suffix in zip(group, suffixes(circumstances), strict=True):

@@ -1,83 +1,81 @@
 """Ranks, and how far they may be trusted: each row against the best, paired by seed, with Holm's correction."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from bench.stats import ALPHA, LEAST_PAIRS, Difference, holm, paired_difference, pareto
+import numpy as np
+
+from bench.stats import ALPHA, LEAST_PAIRS, LEAST_SEEDS, Difference, Noise, holm, paired_differences, pareto
 from reports.board import LEVEL_MARK, Quantity, Row, Standing
+from reports.numbers import significant
+from reports.text import label
 
-FRONT_COSTS = ("cost.latency_ms", "cost.macs")
+FRONT_COSTS = ("cost.latency_ms", "cost.macs", "cost.energy_j", "cost.parameters")
 """Costs against which accuracy is plotted; less is better."""
 
+Better = Literal["high", "low"]
 
-def ranked(rows: Sequence[Row], values: Sequence[Mapping[int, float]], ranking: Quantity) -> list[Row]:
-    """Rows in order of their means of the ranking metric, those without one last.
 
-    `values` are each row's by seed. Equal means share a rank.
+@dataclass(frozen=True)
+class Judged:
+    """The place of one row among the others."""
+
+    rank: int | None = None
+    standing: Standing | None = None
+    difference: Difference | None = None
+    p: float | None = None
+
+
+def judged(means: Sequence[float | None], values: Any, better: Better) -> list[Judged]:
+    """Rows as they stand, in the order given, which is that of their means with those that have none last.
+
+    `values` are rows x seeds with NaN for gaps. Equal means share a rank.
     """
-    sign = -1.0 if ranking.better == "high" else 1.0
-
-    def mean(row: Row) -> float | None:
-        return row.cells[ranking.key].mean
-
-    def place(index: int) -> tuple[bool, float, str, str]:
-        value = mean(rows[index])
-        return value is None, sign * (value or 0.0), rows[index].method, repr(rows[index].parameters)
-
-    order = sorted(range(len(rows)), key=place)
-    placed = [index for index in order if mean(rows[index]) is not None]
-    judged = dict(zip(placed, _against_best([rows[i] for i in placed], [values[i] for i in placed], sign), strict=True))
-    for position, index in enumerate(placed):
-        before = judged[placed[position - 1]] if position else None
-        tied = before is not None and mean(before) == mean(rows[index])
-        judged[index] = replace(judged[index], rank=before.rank if before and tied else position + 1)
-    ordered = [judged.get(index, rows[index]) for index in order]
-    for cost in FRONT_COSTS:
-        ordered = _with_front(ordered, ranking, cost)
-    return ordered
+    placed = sum(mean is not None for mean in means)
+    found: list[Judged] = []
+    for place, one in enumerate(_against_best(values[:placed], better)):
+        tied = place > 0 and means[place] == means[place - 1]
+        found.append(Judged(found[-1].rank if tied else place + 1, one.standing, one.difference, one.p))
+    return found + [Judged()] * (len(means) - placed)
 
 
-def _against_best(rows: Sequence[Row], values: Sequence[Mapping[int, float]], sign: float) -> list[Row]:
+def _against_best(values: Any, better: Better) -> list[Judged]:
     """Each row's difference from the best one, and a corrected p where five pairs allow one.
 
     The best is the first of those with the most seeds: a lucky row of one seed would leave nothing to pair with.
     """
-    if not rows:
+    if not len(values):
         return []
-    best = max(range(len(rows)), key=lambda index: (len(values[index]), -index))
-    differences: dict[int, Difference] = {}
-    for index, other in enumerate(values):
-        seeds = sorted(values[best].keys() & other.keys())
-        if index != best and seeds:
-            differences[index] = paired_difference([other[s] for s in seeds], [values[best][s] for s in seeds])
-    ps = {index: difference.p for index, difference in differences.items() if difference.p is not None}
+    best = int(np.argmax((~np.isnan(values)).sum(axis=1)))
+    differences = paired_differences(values, values[best])
+    differences[best] = None
+    ps = {index: found.p for index, found in enumerate(differences) if found and found.p is not None}
     corrected = dict(zip(ps, holm(list(ps.values())), strict=True))
-    judged = []
-    for index, row in enumerate(rows):
+    sign = -1.0 if better == "high" else 1.0
+    stand: list[Judged] = []
+    for index, difference in enumerate(differences):
         standing: Standing
         if index == best:
             standing = "best" if corrected else "untested"
-        elif index not in corrected:
+        elif difference is None or index not in corrected:
             standing = "untested"
         elif corrected[index] >= ALPHA:
             standing = "not distinguishable"
         else:
-            standing = "behind" if sign * differences[index].mean > 0 else "ahead"
-        judged.append(replace(row, standing=standing, difference=differences.get(index), p=corrected.get(index)))
-    return judged
+            standing = "behind" if sign * difference.mean > 0 else "ahead"
+        stand.append(Judged(None, standing, difference, corrected.get(index)))
+    return stand
 
 
-def _with_front(rows: list[Row], ranking: Quantity, cost: str) -> list[Row]:
-    points = {}
-    for index, row in enumerate(rows):
-        value, price = row.cells[ranking.key].mean, row.cells[cost].mean if cost in row.cells else None
-        if value is not None and price is not None:
-            points[index] = (value, price)
-    on_front = dict(zip(points, pareto(list(points.values()), (ranking.better, "low")), strict=True))
-    return [
-        replace(row, fronts={**row.fronts, cost: on_front[index]}) if index in on_front else row
-        for index, row in enumerate(rows)
-    ]
+def front(values: Sequence[float | None], prices: Sequence[float | None], better: Better) -> dict[int, bool]:
+    """By position of a row that has both: whether no other row is both better and cheaper."""
+    points = {
+        place: (value, price)
+        for place, (value, price) in enumerate(zip(values, prices, strict=True))
+        if value is not None and price is not None
+    }
+    return dict(zip(points, pareto(list(points.values()), (better, "low")), strict=True))
 
 
 def rule(rows: Sequence[Row], ranking: Quantity | None) -> str:
@@ -86,9 +84,8 @@ def rule(rows: Sequence[Row], ranking: Quantity | None) -> str:
     if not ranking or not placed:
         return "No trial gave a result, so nothing is ranked."
     direction = "higher" if ranking.better == "high" else "lower"
-    unit = f" ({ranking.unit})" if ranking.unit else ""
     most = max(row.cells[ranking.key].n for row in placed)
-    sentences = [f"Ranked by the mean of {ranking.name}{unit} over seeds; {direction} is better."]
+    sentences = [f"Ranked by the mean of {label(ranking.name)}{_unit(ranking)} over seeds; {direction} is better."]
     if most > 1:
         sentences.append("± is the half width of a 95 % t interval over seeds.")
     else:
@@ -109,4 +106,22 @@ def rule(rows: Sequence[Row], ranking: Quantity | None) -> str:
         )
     if any(row.failed or row.skipped for row in rows):
         sentences.append("Failed and skipped trials are counted in their row and are in no mean.")
+    if any(row.cells[ranking.key].n < most for row in placed):
+        sentences.append("Nothing is filled in for a missing seed: a mean is over the seeds that gave a result.")
     return " ".join(sentences)
+
+
+def floor_told(noise: Noise | None, ranking: Quantity) -> str:
+    """The noise floor of a board in a sentence."""
+    if noise is None:
+        return f"A/A noise floor: not measured, since it needs {LEAST_SEEDS} seeds of one method."
+    methods = f"{noise.methods} rows pooled" if noise.methods > 1 else "of the one row with seeds enough"
+    floor = f"{significant(noise.floor, 2)} {label(ranking.unit)}".strip()
+    return (
+        f"A/A noise floor: differences in {label(ranking.name)} under {floor} are within the noise of one method "
+        f"against itself under {noise.seeds} other seeds ({methods}); pairing by seed may resolve less."
+    )
+
+
+def _unit(ranking: Quantity) -> str:
+    return f" ({label(ranking.unit)})" if ranking.unit else ""

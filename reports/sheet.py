@@ -25,6 +25,14 @@ TITLES = {
 }
 """Names of costs in print; others are printed as they are."""
 
+CLAIMS = {
+    "paper": "as the paper prints them",
+    "self-reported": "reported by the method's authors",
+    "reproduced": "reproduced by this harness",
+    "verified": "reproduced here and verified by another",
+}
+"""What the claim levels of records mean."""
+
 RAW_ONLY = {"cost.first_call_ms", "training.fit_energy_j", "training.fit_peak_memory_bytes"}
 """In CSV and JSON only: a table has room for so many columns."""
 
@@ -74,6 +82,7 @@ class Line:
     """Failed, skipped and missing trials, with their causes; empty if there are none."""
     leading: bool
     """The best by test, or not distinguishable from it."""
+    claim_level: str
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,16 @@ class Sheet:
     lines: tuple[Line, ...]
     footnotes: tuple[str, ...]
     """The first has number 1."""
+
+    @property
+    def levels(self) -> bool:
+        """Whether the rows differ in their claim level, so that each has to tell its own."""
+        return len({line.claim_level for line in self.lines}) > 1
+
+    @property
+    def level(self) -> str:
+        """The claim level that all rows share, in a sentence; empty where they differ."""
+        return "" if self.levels or not self.lines else f"All figures: {CLAIMS[self.lines[0].claim_level]}."
 
 
 def sheet(board: Board) -> Sheet:
@@ -125,6 +144,7 @@ def _line(row: Row, board: Board, columns: tuple[Column, ...], footnotes: dict[s
         p=p_value(row.p) if row.p is not None else "",
         trouble=trouble(row),
         leading=row.standing == "best" or level,
+        claim_level=row.claim_level,
     )
 
 

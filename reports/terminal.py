@@ -60,7 +60,8 @@ def _fitting(printed: Sheet, width: int) -> tuple[list[int], list[str]]:
         if not shown or (used + needed <= width and not column.blank):
             shown.append(index)
             used += needed
-    below = [printed.board.rule, *printed.board.notes]
+    levels = ", ".join(f"{line.label} {line.claim_level}" for line in printed.lines)
+    below = [printed.board.rule, f"Claim levels: {levels}." if printed.levels else printed.level, *printed.board.notes]
     below += [f"[{number}] {text}" for number, text in enumerate(printed.footnotes, 1)]
     if hidden := [column.title for index, column in enumerate(printed.columns) if index not in shown]:
         below.append(f"Not shown: {', '.join(hidden)}.")

@@ -12,6 +12,8 @@ TRACEBACK = 2_000
 
 def printable(text: str) -> str:
     """On one line, without characters that steer a terminal, a browser or the direction of reading."""
+    if text.isascii() and text.isprintable():
+        return text.strip()
     return "".join(" " if character.isspace() else character for character in text if _shown(character)).strip()
 
 
@@ -40,10 +42,10 @@ def message(text: str) -> str:
     return shortened(printable(text[: 100 * MESSAGE]), MESSAGE)
 
 
-def traceback_tail(text: str) -> str:
+def traceback_tail(text: str, length: int = TRACEBACK) -> str:
     """The end, which names the error, with a word on what was left out."""
-    if len(text) > TRACEBACK:
-        return f"[{len(text) - TRACEBACK:,} characters before this are in the record]\n{lines(text[-TRACEBACK:])}"
+    if len(text) > length:
+        return f"[{len(text) - length:,} characters before this are in the record]\n{lines(text[-length:])}"
     return lines(text)
 
 

@@ -1,23 +1,33 @@
 """`allwin compare A B`: two methods, paired by seed, on every board that has both."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from allwin.options import complete, json_option, method_names, store_option
 
+Test = Literal["t", "wilcoxon"]
+
 
 @click.command()
 @click.argument("first", shell_complete=complete(method_names))
 @click.argument("second", shell_complete=complete(method_names))
-@click.option("--metric", default="", help="Else the one that ranks.")
+@click.option("--metric", default="", help="Only this metric or cost; else the one that ranks, and all costs.")
+@click.option(
+    "--test",
+    type=click.Choice(["t", "wilcoxon"]),
+    default="t",
+    show_default=True,
+    help="Paired t test, or Wilcoxon's signed-rank test.",
+)
 @store_option
 @json_option
-def command(first: str, second: str, metric: str, store: Path, as_json: bool) -> None:
-    """FIRST minus SECOND: mean difference over the seeds that both have, with its 95 % interval; p from five pairs on.
+def command(first: str, second: str, metric: str, test: Test, store: Path, as_json: bool) -> None:
+    """FIRST minus SECOND on every data set: mean difference over the seeds that both have, its 95 % interval, and p.
 
-    A method is named as on its board: `nnpu`, `pu/nnpu`, or with the parameters that tell variants apart.
+    Below five pairs there is no p. Costs are of one hardware group, and are no quality: their p is not corrected for
+    their number. A method is named as on its board: `nnpu`, `pu/nnpu`, or with the parameters that tell variants apart.
     """
     from allwin.boards import boards_of, records_of
     from allwin.output import print_json, print_table
@@ -25,32 +35,31 @@ def command(first: str, second: str, metric: str, store: Path, as_json: bool) ->
 
     records = records_of(Store.open(store), None)
     by_key = {record.key: record for record in records}
+    boards = boards_of(records)
     found = [
         pair
-        for board in boards_of(records)
+        for board in boards
         for a in _rows(board, first)
         for b in _rows(board, second)
-        if a is not b and (pair := _compared(board, a, b, metric, by_key))
+        if a is not b
+        for quantity in _quantities(board, metric)
+        if (pair := _compared(board, a, b, quantity, by_key, test))
     ]
     if not found:
-        raise _nothing(boards_of(records), first, second, metric, store)
+        raise _nothing(boards, first, second, metric, store)
     if as_json:
         print_json(found)
         return
-    headings = (
-        "task",
-        "dataset",
-        "budget",
-        "metric",
-        "first",
-        "second",
-        "n",
-        "difference",
-        "95 % interval",
-        "p",
-        "better",
-    )
-    print_table(headings, [_cells(pair) for pair in found], right=("n", "difference", "p"))
+    about = ("task", "dataset", "budget", "hardware", "quantity", "first", "second")
+    headings = (*about, "n", "difference", "95 % interval", "ratio", "p", "better")
+    print_table(headings, [_cells(pair) for pair in found], right=("n", "difference", "ratio", "p"))
+
+
+def _quantities(board: Any, name: str) -> list[Any]:
+    """Those of one name; without a name what ranks, and all costs."""
+    if name:
+        return [quantity for quantity in board.quantities if quantity.name == name]
+    return [quantity for quantity in board.quantities if quantity == board.ranking or quantity.group == "cost"]
 
 
 def _rows(board: Any, name: str) -> list[Any]:
@@ -60,27 +69,27 @@ def _rows(board: Any, name: str) -> list[Any]:
     return [row for row in board.rows if (short if slash else name) in (row.method, row.label)]
 
 
-def _compared(board: Any, a: Any, b: Any, metric: str, records: dict[str, Any]) -> dict[str, Any] | None:
-    from bench.stats import paired_difference
+def _compared(board: Any, a: Any, b: Any, quantity: Any, records: dict[str, Any], test: Test) -> dict[str, Any] | None:
+    from bench.stats import ALPHA, paired_difference
 
-    ranking = board.ranking
-    name = metric or (ranking.name if ranking else "")
-    quantity = next((q for q in board.quantities if q.name == name), None)
     seeds = sorted(set(a.seeds) & set(b.seeds))
-    if quantity is None or not seeds:
-        return None
     values = [[_value(records[row.keys[seed]], quantity) for seed in seeds] for row in (a, b)]
     pairs = [pair for pair in zip(*values, strict=True) if None not in pair]
     if not pairs:
         return None
-    difference = paired_difference([x for x, _ in pairs], [y for _, y in pairs])
+    ours, theirs = [x for x, _ in pairs], [y for _, y in pairs]
+    difference = paired_difference(ours, theirs, test)
     gain = difference.mean if quantity.better == "high" else -difference.mean
-    decided = difference.low is not None and difference.high is not None and difference.low * difference.high > 0
+    if test == "wilcoxon":
+        decided = difference.p is not None and difference.p < ALPHA
+    else:
+        decided = difference.low is not None and difference.high is not None and difference.low * difference.high > 0
     return {
         "task": board.task,
         "dataset": board.dataset,
         "budget": board.budget,
         "hardware": board.hardware,
+        "kind": quantity.group,
         "metric": quantity.name,
         "unit": quantity.unit,
         "first": a.label,
@@ -89,6 +98,9 @@ def _compared(board: Any, a: Any, b: Any, metric: str, records: dict[str, Any]) 
         "difference": difference.mean,
         "low": difference.low,
         "high": difference.high,
+        # A difference in milliseconds says little without the size of what it is a part of.
+        "ratio": sum(ours) / sum(theirs) if quantity.group != "metric" and sum(theirs) else None,
+        "test": test,
         "p": difference.p,
         "better": (a.label if gain > 0 else b.label) if decided else "undecided",
     }
@@ -101,17 +113,16 @@ def _value(record: Any, quantity: Any) -> float | None:
 
 def _cells(pair: dict[str, Any]) -> list[str]:
     interval = "one pair has none" if pair["low"] is None else f"{pair['low']:.4g} to {pair['high']:.4g}"
-    p = "n < 5" if pair["p"] is None else f"{pair['p']:.2g}"
-    head = [pair[name] for name in ("task", "dataset", "budget")]
     return [
-        *head,
-        f"{pair['metric']} ({pair['unit']})",
+        *(pair[name] for name in ("task", "dataset", "budget", "hardware")),
+        f"{pair['metric']} ({pair['unit']})" if pair["unit"] else pair["metric"],
         pair["first"],
         pair["second"],
         str(pair["n"]),
         f"{pair['difference']:.4g}",
         interval,
-        p,
+        "" if pair["ratio"] is None else f"{pair['ratio']:.3g}",
+        "n < 5" if pair["p"] is None else f"{pair['p']:.2g}",
         pair["better"],
     ]
 

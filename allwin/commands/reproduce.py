@@ -19,15 +19,8 @@ from allwin.running import Engine, engine_options
 from bench.contracts import BUDGETS, Budget
 
 if TYPE_CHECKING:
-    from bench.papers import Certainty, Figure
+    from bench.papers import Figure
     from bench.reproduction import Reproduction
-
-MARKS: "dict[Certainty, tuple[str, str]]" = {
-    "recalled": ("~", "from memory alone: shown, and never a bar to pass"),
-    "second-hand": ("†", "read in somebody else's transcription"),
-    "derived": ("‡", "follows from other published figures"),
-}
-"""How sure we are of a printed figure; those of the paper itself and of its repository have no mark."""
 
 
 @click.command()
@@ -92,7 +85,7 @@ def _document(one: "Reproduction") -> dict[str, Any]:
 
 def _print(listed: "list[Reproduction]", budget: Budget) -> None:
     from allwin.output import print_line, print_table
-    from bench.papers import Kind
+    from bench.papers import CERTAINTY_MARKS, Kind
     from bench.reproduction import VERDICTS
 
     headings = ("row", "column", "kind", "published", "measured", "difference", "verdict", "why")
@@ -116,9 +109,9 @@ def _print(listed: "list[Reproduction]", budget: Budget) -> None:
         title=f"verdicts on {len(listed)} figures, by kind",
         right=VERDICTS,
     )
-    for certainty, (mark, meaning) in MARKS.items():
+    for certainty, (mark, meaning) in CERTAINTY_MARKS.items():
         if number := sum(one.figure.certainty == certainty for one in listed):
-            print_line(f"{mark} {certainty} ({number}): {meaning}")
+            print_line(f"{mark} {meaning} ({number} figures)")
 
 
 def _cells(one: "Reproduction") -> tuple[str, ...]:
@@ -145,7 +138,9 @@ def published(figure: "Figure") -> str:
     """As printed, with its spread and the mark of its certainty."""
     if figure.printed is None:
         return "—"
-    mark, _ = MARKS.get(figure.certainty, ("", ""))
+    from bench.papers import CERTAINTY_MARKS
+
+    mark, _ = CERTAINTY_MARKS.get(figure.certainty, ("", ""))
     text = figure.printed + (f" ± {figure.spread}" if figure.spread else "")
     return f"{mark}{text}" if figure.certainty == "recalled" else f"{text}{mark}"
 

@@ -153,6 +153,13 @@ def test_a_point_of_another_dimension_is_refused():
         pareto([(1.0, 2.0, 3.0)], ("low", "low"))
 
 
+def test_the_front_of_many_points_is_found_across_all_of_them():
+    # Points on a falling line beat none of each other; the same moved up by one are each beaten by the one below.
+    line = [(float(x), float(1000 - x)) for x in range(300)]
+    above = [(x, y + 1) for x, y in line]
+    assert pareto([*above, *line], ("low", "low")) == [False] * 300 + [True] * 300
+
+
 @given(st.lists(st.tuples(FINITE, FINITE), min_size=1, max_size=12))
 def test_every_point_off_the_front_is_beaten_by_one_on_it(points):
     on_front = pareto(points, ("low", "low"))

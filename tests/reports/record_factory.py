@@ -33,6 +33,9 @@ def record(
     suite: str = "pu-embedded",
     ended: str = "2026-11-23T06:00:00+00:00",
     source: str = "v1",
+    task_source: str = "v1 aa",
+    data: str = "v1",
+    claim_level: str = "reproduced",
     **provenance: Any,
 ) -> Record:
     """A trial with one metric, `error` in % (lower is better), unless `metrics` says otherwise."""
@@ -48,10 +51,10 @@ def record(
     )
     if metrics is None and status == "ok":
         metrics = {"error": percent(error)}
-    identity = f"{spec.model_dump_json()} {source} {hardware}"
+    identity = f"{spec.model_dump_json()} {source} {task_source} {data} {claim_level} {hardware}"
     return Record(
         key=hashlib.sha256(identity.encode()).hexdigest(),
-        parts={"task source": "v1 aa", "method source": source, "data": f"{dataset} v1"},
+        parts={"task source": task_source, "method source": source, "data": f"{dataset} {data}"},
         spec=spec,
         status=status,
         failure=failure,
@@ -64,6 +67,7 @@ def record(
         stage_s={"fit": 1.5, "evaluate": 0.1, "profile": 0.4} if status == "ok" else {},
         started="2026-11-23T05:59:00+00:00",
         ended=ended,
+        claim_level=claim_level,
         provenance=Provenance(**_provenance(hardware, suite) | provenance),
     )
 

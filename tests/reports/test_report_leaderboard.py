@@ -110,6 +110,8 @@ def test_a_row_that_beats_the_reference_on_shared_seeds_is_ahead():
         {"budget": "smoke"},
         {"settings": {"positives": 1000}},
         {"task": "l2o"},
+        {"task_source": "v2 aa"},
+        {"data": "v2"},
     ],
 )
 def test_what_differs_in_circumstance_is_never_ranked_together(other):
@@ -143,7 +145,7 @@ def test_of_two_records_of_one_cell_the_later_counts_and_the_board_says_so():
     for order in ([old, new], [new, old]):
         board = board_of(order)
         assert board.rows[0].cells["metric.error"].mean == 10.0
-        assert board.notes == ("1 older record of the same cells, made with other code, left out.",)
+        assert board.notes[0] == "1 older record of the same cells, made with other code, left out."
 
 
 def test_a_row_made_with_two_versions_of_its_code_is_told():
@@ -210,7 +212,7 @@ def test_a_cost_read_in_some_trials_only_keeps_its_mean_and_the_reason():
 
 def test_a_flag_of_a_measurement_is_told_below_the_board():
     board = board_of([record(costs={"latency_ms": cost(2.0, "ms", unstable=True)})])
-    assert board.notes == ("latency_ms flagged unstable in 1 trial.",)
+    assert "latency_ms flagged unstable in 1 trial." in board.notes
 
 
 def test_the_front_holds_what_is_better_or_cheaper():
@@ -227,3 +229,91 @@ def test_the_front_holds_what_is_better_or_cheaper():
         "neither": False,
     }
     assert rows["neither"].fronts["cost.macs"]
+
+
+def test_versions_of_the_task_are_named_in_the_titles_that_they_tell_apart():
+    titles = [board.title for board in boards_of([record("a"), record("b", task_source="v2 aa")])]
+    assert titles == ["pu on mnist5k (protocol=v1, mnist5k v1)", "pu on mnist5k (protocol=v2, mnist5k v1)"]
+
+
+def test_other_code_of_the_task_under_one_version_is_told_but_shares_the_board():
+    board = board_of([record("a"), record("b", task_source="v1 bb")])
+    assert any("The trials used 2 versions of the task's code" in note for note in board.notes)
+
+
+def test_what_ran_again_under_a_new_protocol_is_not_shown_under_the_old_one_as_well():
+    old = [record(method, task_source="v1 aa", ended="2026-11-22T06:00:00+00:00") for method in "ab"]
+    new = record("a", task_source="v2 bb", ended="2026-11-23T06:00:00+00:00")
+    first, second = boards_of([*old, new])
+    assert [(board.protocol, [row.label for row in board.rows]) for board in (first, second)] == [
+        ("v1, mnist5k v1", ["b"]),
+        ("v2, mnist5k v1", ["a"]),
+    ]
+    assert second.notes[0].startswith("1 older record")
+    assert not any("older" in note for note in first.notes)
+
+
+def test_a_row_has_the_weakest_claim_level_of_the_records_that_it_is_made_of():
+    levels = ["verified", "self-reported", "reproduced"]
+    mixed = [record("mixed", seed, claim_level=level) for seed, level in enumerate(levels)]
+    rows = rows_of([*mixed, record("printed", claim_level="paper"), record("checked", claim_level="verified")])
+    assert {name: row.claim_level for name, row in rows.items()} == {
+        "mixed": "self-reported",
+        "printed": "paper",
+        "checked": "verified",
+    }
+
+
+def test_the_noise_floor_of_a_board_is_pooled_over_rows_and_told_below_it():
+    # Each row's errors have the variance 5/3 (3 degrees): t(0.975, 6) = 2.447 times sqrt(2 * 5/3 / 4) = 2.234.
+    board = board_of(trials("a", [1.0, 2.0, 3.0, 4.0]) + trials("b", [14.0, 13.0, 12.0, 11.0]))
+    assert board.noise.floor == pytest.approx(2.447 * (5 / 6) ** 0.5, rel=1e-3)
+    assert board.notes == (
+        "A/A noise floor: differences in error under 2.2 % are within the noise of one method against itself under "
+        "4 other seeds (2 rows pooled); pairing by seed may resolve less.",
+    )
+
+
+def test_three_seeds_have_no_noise_floor_and_the_board_says_what_it_needs():
+    board = board_of(trials("a", [1.0, 2.0, 3.0]))
+    assert board.noise is None
+    assert board.notes == ("A/A noise floor: not measured, since it needs 4 seeds of one method.",)
+
+
+def test_a_board_without_a_metric_has_no_noise_to_tell():
+    assert not any("noise" in note for note in board_of([failed("a")]).notes)
+
+
+def test_a_missing_seed_is_named_as_not_filled_in():
+    short = board_of(trials("a", [1.0, 2.0]) + trials("b", [3.0]))
+    assert "Nothing is filled in for a missing seed" in short.rule
+    assert "Nothing is filled in" not in board_of(trials("a", [1.0, 2.0])).rule
+
+
+def test_a_front_is_found_for_every_cost_that_less_is_better_of():
+    costs = [
+        {"energy_j": cost(1.0, "J"), "parameters": cost(9, "parameter")},
+        {"energy_j": cost(2.0, "J"), "parameters": cost(1, "parameter")},
+    ]
+    rows = rows_of([record("a", error=1.0, costs=costs[0]), record("b", error=2.0, costs=costs[1])])
+    assert rows["b"].fronts == {"cost.energy_j": False, "cost.parameters": True}
+
+
+def test_a_flag_is_counted_only_where_it_was_raised():
+    records = [
+        record(seed=seed, costs={"latency_ms": cost(2.0, "ms", unstable=raised)})
+        for seed, raised in enumerate([False, True, True])
+    ]
+    assert "latency_ms flagged unstable in 2 trials." in board_of(records).notes
+
+
+def test_a_quantity_of_one_name_is_a_cost_in_one_trial_and_of_training_in_another():
+    energy = {"energy_j": cost(2.0, "J")}
+    board = board_of([record(seed=0, costs=energy), record(seed=1, training=energy)])
+    assert [quantity.key for quantity in board.quantities] == ["metric.error", "cost.energy_j", "training.energy_j"]
+
+
+def test_a_metric_keeps_its_unit_on_each_board_even_if_its_name_is_the_same():
+    share = {"error": MetricValue(value=0.1, unit="", better="low", items=10)}
+    boards = boards_of([record("a", dataset="x"), record("a", dataset="x", metrics=share, budget="smoke")])
+    assert [board.ranking.unit for board in boards] == ["%", ""]

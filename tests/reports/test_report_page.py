@@ -65,6 +65,10 @@ def written(records, folder, kinds=None):
     return paths, paths.index.read_text(encoding="utf-8")
 
 
+def drawings(paths):
+    return [path for path in paths.figures if path.suffix == ".svg"]
+
+
 def test_a_report_is_one_page_with_tables_for_other_programs_and_its_figures_beside_it(tmp_path):
     paths, _ = written(small_set(), tmp_path)
     assert [path.name for path in (paths.index, paths.markdown, paths.csv, paths.latex)] == [
@@ -74,9 +78,11 @@ def test_a_report_is_one_page_with_tables_for_other_programs_and_its_figures_bes
         "leaderboard.tex",
     ]
     assert sorted((tmp_path / "figures").iterdir()) == sorted(paths.figures)
-    for figure in paths.figures:
+    for figure in drawings(paths):
         assert f"figures/{figure.name}" in paths.markdown.read_text()
         ET.parse(figure)
+        assert figure.with_suffix(".pdf").read_bytes().startswith(b"%PDF-")
+        assert figure.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_same_records_in_any_order_give_the_same_bytes(tmp_path):
@@ -135,6 +141,29 @@ def test_every_trial_is_listed_with_its_environment(tmp_path):
     assert "H200, 1 trial" in text
 
 
+def test_rows_tell_their_claim_level_where_they_differ_in_it_and_else_the_board_does(tmp_path):
+    records = [record("here", error=1.0), record("there", error=2.0)]
+    alike = Page(written(records, tmp_path / "a")[1])
+    assert "claim level" not in alike.texts
+    assert "All figures: reproduced by this harness." in "".join(alike.texts)
+    records[1] = records[1].model_copy(update={"claim_level": "self-reported"})
+    differing = Page(written(records, tmp_path / "b")[1])
+    assert {"claim level", "reproduced", "self-reported"} <= set(differing.texts)
+
+
+def test_several_data_sets_of_a_task_are_taken_together(tmp_path):
+    records = [
+        record(method, seed, error=error, dataset=dataset)
+        for dataset in ("first", "second", "third")
+        for method, error in (("a", 1.0), ("b", 2.0), ("c", 3.0))
+        for seed in range(2)
+    ]
+    text = " ".join("".join(Page(written(records, tmp_path)[1]).texts).split())
+    # Each method has the same rank on all three, which is its average.
+    assert "pu over 3 data sets" in text
+    assert "Average ranks over first, second, third" in text
+
+
 def test_a_reason_why_something_was_not_measured_is_a_footnote_that_the_cell_links_to(tmp_path):
     page = Page(written(small_set(), tmp_path)[1])
     assert "#board-1-note-1" in page.links()
@@ -172,13 +201,15 @@ def test_a_hostile_record_stays_text(tmp_path):
     records.append(failed(HOSTILE, message=HOSTILE, traceback=HOSTILE, task=HOSTILE))
     paths, source = written(records, tmp_path, kinds={HOSTILE: HOSTILE})
     page = Page(source)
-    assert page.tags.count("script") == 1
+    kinds_of_script = {value for tag, name, value in page.attributes if tag == "script" and name == "type"}
+    assert kinds_of_script == {"application/json"}
+    assert page.tags.count("script") == 2
     assert "img" not in page.tags
     assert not [name for _, name, _ in page.attributes if name.startswith("on")]
     assert "49" not in "".join(page.texts).split("alert(2)")[1][:10]
     assert "\x00" not in source
     assert "\u202e" not in source
-    for figure in paths.figures:
+    for figure in drawings(paths):
         ET.parse(figure)
         assert figure.parent == tmp_path / "figures"
 
@@ -210,7 +241,7 @@ def test_a_thousand_records_make_a_page_below_two_megabytes_in_ten_seconds(tmp_p
     paths, source = written(records, tmp_path)
     assert time.process_time() - start < 10
     assert len(source.encode()) < 2_000_000
-    assert 0 < len(paths.figures) <= FIGURES
+    assert 0 < len(drawings(paths)) <= FIGURES
     assert "Curves not drawn: " in source
 
 

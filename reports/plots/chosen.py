@@ -1,0 +1,100 @@
+"""Which figures a report has: each only where the records have what it needs, and so many as a page can carry."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+
+from bench.record import Record
+from reports.board import Board
+from reports.curves import charts
+from reports.overall import Overall, overall
+from reports.plots.ablation import ablation_plot
+from reports.plots.agreement import agreement_plot
+from reports.plots.costs import cost_plot
+from reports.plots.energy import energy_plot
+from reports.plots.learning import curve_plot
+from reports.plots.order import order_plot
+from reports.plots.plot import Plot
+from reports.plots.variants import varied
+from reports.ranking import FRONT_COSTS
+from reports.sheet import TITLES
+from reports.text import label, slug
+
+OF_A_BOARD = 10
+"""Figures of one board at most."""
+
+AGREEMENTS = 2
+"""Scatters of a board at most: of the ranking metric over its next metrics."""
+
+Draw = Callable[[str], Plot | None]
+"""Draws a figure under a name, or finds that there is nothing to show."""
+
+
+def figures_of(boards: Sequence[Board], records: Mapping[str, Record], most: int) -> list[tuple[list[Plot], str]]:
+    """For each board its figures and a sentence on those that are missing; `most` in all, fewer a board if many.
+
+    What is drawn over several data sets stands with the first board of these.
+    """
+    share = min(OF_A_BOARD, max(1, most // max(1, len(boards))))
+    over = {id(one.boards[0]): one for one in overall(boards)}
+    left = most
+    drawn = []
+    for number, board in enumerate(boards, 1):
+        plots, sentences = _figures(board, over.get(id(board)), number, records, min(share, left))
+        left -= len(plots)
+        drawn.append((plots, " ".join(sentences)))
+    return drawn
+
+
+def _figures(
+    board: Board, over: Overall | None, number: int, records: Mapping[str, Record], limit: int
+) -> tuple[list[Plot], list[str]]:
+    start = f"{number:02d}-{slug(board.task)}-{slug(board.dataset)}"
+    plots: list[Plot] = []
+    unseen = []
+    for name, draw, curve in _wanted(board, over, records):
+        if len(plots) == limit:
+            unseen += [label(curve)] if curve else []
+        elif plot := draw(f"{start}-{name}"):
+            plots.append(plot)
+    sentences = [
+        f"No plot against {TITLES[cost]}: all rows cost the same." for cost in FRONT_COSTS if _all_alike(board, cost)
+    ]
+    if unseen:
+        sentences.append(f"Curves not drawn: {', '.join(unseen[:20])}{' …' if len(unseen) > 20 else ''}.")
+    return plots, sentences
+
+
+def _all_alike(board: Board, cost: str) -> bool:
+    prices = [row.cells[cost].mean for row in board.rows if cost in row.fronts]
+    return len(prices) > 1 and len(set(prices)) == 1
+
+
+def _wanted(board: Board, over: Overall | None, records: Mapping[str, Record]) -> Iterator[tuple[str, Draw, str]]:
+    """Names, how to draw them, and of which curve if of one: first one of each kind, the most telling before others."""
+    first, second, *others = FRONT_COSTS
+    curves: list[tuple[str, Draw, str]] = [
+        (f"{chart.origin}-{slug(chart.name)}-{number}", partial(curve_plot, chart, board), chart.name)
+        for number, chart in enumerate(charts(board, records))
+    ]
+    metrics = [quantity for quantity in board.quantities if quantity.group == "metric"]
+    agreements: list[tuple[str, Draw, str]] = [
+        (f"agreement-{number}", partial(agreement_plot, board, other), "")
+        for number, other in enumerate(metrics[1 : 1 + AGREEMENTS])
+    ]
+    yield _cost_name(first), partial(cost_plot, board, first), ""
+    if over:
+        yield "critical-difference", partial(order_plot, over), ""
+    yield from curves[:1]
+    yield _cost_name(second), partial(cost_plot, board, second), ""
+    for number, method in enumerate(varied(board)):
+        yield f"ablation-{number}", partial(ablation_plot, board, method, records), ""
+    yield from agreements[:1]
+    yield "energy-domains", partial(energy_plot, board, records), ""
+    yield from curves[1:]
+    for cost in others:
+        yield _cost_name(cost), partial(cost_plot, board, cost), ""
+    yield from agreements[1:]
+
+
+def _cost_name(cost: str) -> str:
+    return slug(cost.partition(".")[2])

@@ -1,0 +1,79 @@
+"""Accuracy against one cost, with its Pareto front."""
+
+from collections.abc import Sequence
+
+from matplotlib.ticker import MaxNLocator
+
+from reports.board import Board, Quantity
+from reports.house_style import MUTED, PAPER, canvas, render
+from reports.numbers import scale, significant
+from reports.plots.names import name_points
+from reports.plots.plot import Plot, axis_label, log_axis, series, unit_of
+from reports.plots.variants import brief_names
+from reports.sheet import TITLES, title_of
+from reports.text import label
+
+LABELLED = 12
+"""Points that carry their name: the front's, then by rank."""
+
+
+def cost_plot(board: Board, cost: str, name: str) -> Plot | None:
+    """The ranking metric against one cost; None where fewer than two rows have both or all cost the same."""
+    ranking = board.ranking
+    price = next((quantity for quantity in board.quantities if quantity.key == cost), None)
+    places = [position for position, row in enumerate(board.rows) if cost in row.fronts]
+    rows = [board.rows[position] for position in places]
+    raw = [row.cells[cost].mean or 0.0 for row in rows]
+    if not ranking or not price or len(set(raw)) < 2:
+        return None
+    divisor, unit = scale(price.unit, raw)
+    priced = f"{TITLES[cost]} ({unit})" if unit else TITLES[cost]
+    xs = [value / divisor for value in raw]
+    ys = [row.cells[ranking.key].mean or 0.0 for row in rows]
+    caption = f"{title_of(ranking)} against {TITLES[cost]}"
+    title = f"{caption}, {label(board.title)}"
+    best = [label(row.label) for row in rows if row.fronts[cost]]
+    description = (
+        f"{len(rows)} methods; {'up' if ranking.better == 'high' else 'down'} and left is better. "
+        f"On the Pareto front, where no other is both better and cheaper: {', '.join(best[:LABELLED])}."
+    )
+    with canvas(name) as (figure, axes):
+        if min(xs) > 0 and max(xs) / min(xs) > 5:
+            log_axis(axes, "x", max(xs) / min(xs))
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(5))
+        front = [(x, y) for row, x, y in zip(rows, xs, ys, strict=True) if row.fronts[cost]]
+        stairs = _stairs(front, ranking)
+        axes.plot(*zip(*stairs, strict=True), color=MUTED, linewidth=0.9, linestyle=(0, (3, 2)))
+        bars = []
+        for position, row, x, y in zip(places, rows, xs, ys, strict=True):
+            colour, marker = series(position)
+            if half := row.cells[ranking.key].half_width:
+                axes.vlines(x, y - half, y + half, color=colour, linewidth=1, alpha=0.6)
+                bars.append([(x, y - half), (x, y + half)])
+            face = colour if row.fronts[cost] else PAPER
+            axes.plot([x], [y], marker=marker, markersize=6, color=colour, markerfacecolor=face, linestyle="none")
+        axes.margins(0.16, 0.14)
+        axes.set_xlabel(f"{priced}, less is better")
+        axes.set_ylabel(axis_label(ranking))
+        named = sorted(range(len(rows)), key=lambda index: not rows[index].fronts[cost])[:LABELLED]
+        names = brief_names(board)
+        labelled = [(xs[i], ys[i], names[places[i]]) for i in named]
+        name_points(axes, labelled, list(zip(xs, ys, strict=True)), [stairs, *bars])
+        svg = render(figure, name, title, description)
+    headers = ("method", title_of(ranking) + unit_of(ranking), priced, "on the front")
+    table = tuple(
+        (label(row.label), significant(y, 4), significant(x, 4), "yes" if row.fronts[cost] else "no")
+        for row, x, y in zip(rows, xs, ys, strict=True)
+    )
+    return Plot(name, caption, title, description, svg, figure, headers, table)
+
+
+def _stairs(front: Sequence[tuple[float, float]], ranking: Quantity) -> list[tuple[float, float]]:
+    """The corners of the line below which nothing is to be had: the best at each cost."""
+    corners: list[tuple[float, float]] = []
+    for x, y in sorted(front, key=lambda point: (point[0], point[1] if ranking.better == "high" else -point[1])):
+        if corners:
+            corners.append((x, corners[-1][1]))
+        corners.append((x, y))
+    return corners
