@@ -21,6 +21,20 @@ def boards_of(records: "Iterable[Record]") -> "list[Board]":
     return leaderboard(frame_of(listed), {record.key: record for record in listed})
 
 
+def stored_boards(store: "Store", grid: Any) -> "list[Board]":
+    """Those of a whole store, or of a grid's cells: from its frame, so that few of its records are read."""
+    from bench.store import Stored
+    from reports.leaderboard import leaderboard
+
+    frame = store.frame()
+    if grid:
+        frame = frame[frame["key"].isin({cell.key for cell in grid.expand()[1]})]
+    if not len(frame):
+        # Tells why, in one line.
+        records_of(store, grid)
+    return leaderboard(frame.reset_index(drop=True), Stored(store.path, frame))
+
+
 def print_boards(boards: "list[Board]") -> None:
     """As tables that fit the terminal, or as plain text where a pipe reads."""
     if sys.stdout.isatty():

@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -275,6 +275,7 @@ ROW = (
     "suite",
     "ended",
     "path",
+    "account",
 )
 """The columns that every frame has; `metric.*`, `cost.*` and `training.*` follow where a record has them."""
 
@@ -300,11 +301,50 @@ def row_of(record: Record, path: str) -> dict[str, Any]:
         "suite": record.provenance.suite,
         "ended": record.ended,
         "path": path,
+        "account": _account(record),
     }
     for prefix, group in (("metric", record.metrics), ("cost", record.costs), ("training", record.training)):
         for name, item in group.items():
             row[f"{prefix}.{name}"] = item.value
     return row
+
+
+def _account(record: Record) -> str:
+    """What a record says besides its values and its seed, as JSON; most records of a row say the same."""
+    # A value of 1 equals True, and is no flag.
+    costs = {
+        group: [
+            (name, item.unit, item.reason, [flag for flag, value in item.detail.items() if value is True])
+            for name, item in measurements.items()
+        ]
+        for group, measurements in (("cost", record.costs), ("training", record.training))
+    }
+    return canonical(
+        {
+            "stages": record.spec.stages,
+            "claim_level": record.claim_level,
+            "sources": [record.parts.get(part, "") for part in ("task source", "data", "method source")],
+            "metric": [(name, item.unit, item.better) for name, item in record.metrics.items()],
+            **costs,
+        }
+    )
+
+
+class Stored(Mapping[str, Record]):
+    """The records of a frame by their keys, each read when it is asked for."""
+
+    def __init__(self, path: Path, frame: pd.DataFrame) -> None:
+        self._path = path
+        self._files = dict(zip(frame["key"], frame["path"], strict=True))
+
+    def __getitem__(self, key: str) -> Record:
+        return read_record(self._path / self._files[key])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
 
 
 def frame_of(records: Iterable[Record]) -> pd.DataFrame:

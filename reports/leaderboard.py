@@ -35,10 +35,10 @@ COST_ORDER = (
 
 
 def leaderboard(frame: pd.DataFrame, records: Mapping[str, Record]) -> list[Board]:
-    """All boards of a frame, ordered by what they compare. `records` are looked up by the frame's keys."""
+    """All boards of a frame, ordered by what they compare. Of `records`, looked up by key, one a row is read."""
     if not len(frame):
         return []
-    trials = Trials(frame, records)
+    trials = Trials(frame)
     spans = zip(trials.boards, trials.boards[1:], strict=False)
     return _titled([_board(trials, range(start, stop), records) for start, stop in spans])
 

@@ -4,6 +4,7 @@ All that can be is worked out for all trials at once: one row or board at a time
 """
 
 import functools
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.record import Measurement, Record
 from bench.stats import half_widths
 from reports.board import Cell, Quantity
 
@@ -46,62 +46,40 @@ class Account:
     """Measurements with the flags that their instruments raised."""
 
 
-def accounts_of(records: Iterable[Record]) -> list[Account]:
+def accounts_of(texts: Iterable[str]) -> list[Account]:
     """One a record. Equal ones are one object: 100,000 of their own would keep the garbage collector busy."""
-    known: dict[tuple[Any, ...], Account] = {}
+    known: dict[str, Account] = {}
     found = []
-    for record in records:
-        said = _said(record)
-        account = known.get(said)
+    for text in texts:
+        account = known.get(text)
         if account is None:
-            account = known[said] = _account(record)
+            account = known[text] = _account(json.loads(text))
         found.append(account)
     return found
 
 
-def _said(record: Record) -> tuple[Any, ...]:
-    """All that goes into a record's account, as cheaply as can be."""
-    parts = record.parts
-    said: list[Any] = [record.spec.stages, record.claim_level]
-    said += (parts.get("task source"), parts.get("data"), parts.get("method source"))
-    for name, value in record.metrics.items():
-        said += (name, value.unit, value.better)
-    for measurements in (record.costs, record.training):
-        # What comes next is of another group, even if the names are the same.
-        said.append(len(said))
-        for name, measurement in measurements.items():
-            said += (name, measurement.unit, measurement.reason)
-            if True in measurement.detail.values():
-                said += _flags(name, measurement)
-    return tuple(said)
-
-
-def _account(record: Record) -> Account:
-    parts = record.parts
-    quantities = [Quantity(f"metric.{name}", value.unit, value.better) for name, value in record.metrics.items()]
+def _account(said: Mapping[str, Any]) -> Account:
+    """From what the store's frame has of it."""
+    quantities = [Quantity(f"metric.{name}", unit, better) for name, unit, better in said["metric"]]
     reasons: dict[str, str] = {}
     flags: list[tuple[str, str]] = []
-    for group, measurements in (("cost", record.costs), ("training", record.training)):
-        for name, measurement in measurements.items():
-            quantities.append(Quantity(f"{group}.{name}", measurement.unit, "high" if name in GAINS else "low"))
-            if measurement.reason:
-                reasons[f"{group}.{name}"] = measurement.reason
-            flags += _flags(name, measurement)
-    version, _, source = parts.get("task source", "").partition(" ")
+    for group in ("cost", "training"):
+        for name, unit, reason, raised in said[group]:
+            quantities.append(Quantity(f"{group}.{name}", unit, "high" if name in GAINS else "low"))
+            if reason:
+                reasons[f"{group}.{name}"] = reason
+            flags += [(name, flag) for flag in raised]
+    task, data, method = said["sources"]
+    version, _, source = task.partition(" ")
     return Account(
-        stages=record.spec.stages,
-        protocol=", ".join(part for part in (version, parts.get("data", "")) if part),
-        claim_level=record.claim_level,
-        sources=(source, parts.get("method source", "")),
+        stages=tuple(said["stages"]),
+        protocol=", ".join(part for part in (version, data) if part),
+        claim_level=said["claim_level"],
+        sources=(source, method),
         quantities=tuple(quantities),
         reasons=reasons,
         flags=tuple(flags),
     )
-
-
-def _flags(name: str, measurement: Measurement) -> list[tuple[str, str]]:
-    # A value of 1 equals True, and is no flag.
-    return [(name, flag) for flag, value in measurement.detail.items() if value is True]
 
 
 class Trials:
@@ -110,8 +88,8 @@ class Trials:
     `bounds` are where rows begin, and the end; `boards` where boards begin among the rows, and the end.
     """
 
-    def __init__(self, frame: pd.DataFrame, records: Mapping[str, Record]) -> None:
-        accounts = accounts_of(records[key] for key in frame["key"].tolist())
+    def __init__(self, frame: pd.DataFrame) -> None:
+        accounts = accounts_of(frame["account"].tolist())
         cells, order = _latest(frame, accounts)
         frame = frame.iloc[order]
         self.accounts = [accounts[place] for place in order.tolist()]

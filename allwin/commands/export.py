@@ -8,7 +8,7 @@ import click
 from allwin.grid_options import Grid, grid_options
 
 if TYPE_CHECKING:
-    from bench.record import Record
+    from bench.store import Store
 
 Format = Literal["latex", "markdown", "csv", "parquet"]
 
@@ -22,32 +22,31 @@ def command(grid: Grid | None, store: Path, kind: Format, out: Path | None) -> N
 
     `parquet` is the table that they are made from, one line a trial; it needs --out.
     """
-    from allwin.boards import records_of
     from bench.errors import UserError
     from bench.store import Store
 
     if kind == "parquet" and out is None:
         raise UserError("--format parquet: it is not text; name a file with --out FILE")
-    records = records_of(Store.open(store), grid)
+    opened = Store.open(store)
     try:
         if out is None:
-            click.echo(_text(records, kind), nl=False)
+            click.echo(_text(opened, grid, kind), nl=False)
         elif kind == "parquet":
-            _write_parquet(records, out)
+            _write_parquet(opened, grid, out)
         else:
-            out.write_text(_text(records, kind), encoding="utf-8", newline="\n")
+            out.write_text(_text(opened, grid, kind), encoding="utf-8", newline="\n")
     except OSError as error:
         raise UserError(
             f"--out {out}: cannot be written ({error.strerror}); name a file in a folder that is there"
         ) from None
 
 
-def _text(records: "list[Record]", kind: Format) -> str:
-    from allwin.boards import boards_of
+def _text(store: "Store", grid: Grid | None, kind: Format) -> str:
+    from allwin.boards import stored_boards
     from reports.export import csv_table, latex, markdown, markdown_overall
     from reports.overall import overall
 
-    boards = boards_of(records)
+    boards = stored_boards(store, grid)
     if kind == "csv":
         return csv_table(boards)
     if kind == "latex":
@@ -55,8 +54,9 @@ def _text(records: "list[Record]", kind: Format) -> str:
     return "\n".join([*map(markdown, boards), *map(markdown_overall, overall(boards))])
 
 
-def _write_parquet(records: "list[Record]", out: Path) -> None:
+def _write_parquet(store: "Store", grid: Grid | None, out: Path) -> None:
+    from allwin.boards import records_of
     from bench.store import frame_of
 
-    # A record at hand has no path, which is the store's own business.
-    frame_of(records).drop(columns="path").to_parquet(out, index=False)
+    # The path and the account of a record are the store's own business.
+    frame_of(records_of(store, grid)).drop(columns=["path", "account"]).to_parquet(out, index=False)

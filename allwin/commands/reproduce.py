@@ -111,7 +111,7 @@ def _print(listed: "list[Reproduction]", budget: Budget) -> None:
     )
     for certainty, (mark, meaning) in CERTAINTY_MARKS.items():
         if number := sum(one.figure.certainty == certainty for one in listed):
-            print_line(f"{mark} {meaning} ({number} figures)")
+            print_line(f"{mark} {meaning} ({number})")
 
 
 def _cells(one: "Reproduction") -> tuple[str, ...]:

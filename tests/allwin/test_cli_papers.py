@@ -177,8 +177,8 @@ def test_certainty_is_visible_and_verdicts_are_counted_by_kind(call: Callable, m
     assert any("0.50 ± 0.10" in line and "~" not in line for line in lines)
     assert any("~0.70" in line for line in lines)
     assert any("1,000†" in line for line in lines)
-    assert "~ recalled (1): from memory alone: shown, and never a bar to pass" in lines
-    assert "† second-hand (1): read in somebody else's transcription" in lines
+    assert "~ recalled: from memory alone, shown and never a bar to pass (1)" in lines
+    assert "† second-hand: read in somebody else's transcription (1)" in lines
     counts = lines[lines.index("verdicts on 7 figures, by kind") + 1 :]
     assert [line.split() for line in counts if line.startswith(("exact", "full", "scaled"))] == [
         ["exact", "0", "0", "0", "2"],
@@ -304,4 +304,4 @@ def test_what_only_tells_of_papers_imports_nothing_heavy(words: list[str], impor
 
 
 def test_every_certainty_but_the_papers_own_has_a_mark() -> None:
-    assert set(get_args(papers.Certainty)) - set(reproduce.MARKS) == {"paper", "repository"}
+    assert set(get_args(papers.Certainty)) - set(papers.CERTAINTY_MARKS) == {"paper", "repository"}

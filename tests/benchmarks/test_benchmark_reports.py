@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from record_factory import cost, percent, profile, record
 
 from bench.record import Record
-from bench.store import frame_of
+from bench.store import Store, Stored, frame_of
 from reports.leaderboard import leaderboard
 
 Figure = Callable[[str, float, str, str], None]
@@ -46,3 +47,22 @@ def test_leaderboards_of_100_000_records(benchmark: Any, figure: Figure, boards:
     assert (len(found), len(found[0].rows)) == (boards, methods)
     shape = f"{boards} x {methods} rows x {seeds} seeds"
     figure(f"leaderboards of 100,000 records, {shape}", benchmark.stats.stats.median, "s", "at most 3 s")
+
+
+@pytest.mark.timeout(900)
+def test_leaderboards_of_a_store_of_100_000_records(benchmark: Any, figure: Figure, tmp_path: Path) -> None:
+    store = Store.open(tmp_path, create=True)
+    for one in many(1, 2000, 50):
+        folder = tmp_path / "records" / one.key[:2]
+        folder.mkdir(exist_ok=True)
+        (folder / f"{one.key}-1.json").write_text(one.model_dump_json())
+    store.frame()
+
+    def read() -> int:
+        frame = store.frame()
+        return len(leaderboard(frame, Stored(store.path, frame))[0].rows)
+
+    assert benchmark.pedantic(read, rounds=3) == 2000
+    figure(
+        "leaderboard of a store of 100,000 records, its table made", benchmark.stats.stats.median, "s", "at most 3 s"
+    )
