@@ -4,9 +4,10 @@ The driver supervises: time and memory are watched from outside, by a warden on 
 is killed with its children and replaced by a fresh worker. A trial whose worker is lost gets a second one.
 """
 
+import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,9 @@ from bench.trial import Trial, make_record
 
 SHORT_S = 0.25
 """Trials shorter than this are handed over one ahead: else a worker would wait for the driver as long as it works."""
+
+CHEAP_S = 0.01
+"""A problem that loads faster than this is loaded by each trial: to hand it over would take as long."""
 
 LOOK_S = 0.25
 """Between two looks at the workers' memory and time; four times rarer while a profile wants quiet."""
@@ -39,6 +43,8 @@ class RayEngine:
         self._crew = Crew(placement)
         self._problems: dict[str, Any] = {}
         self._users: Counter[str] = Counter()
+        self._load_s: dict[Hashable, float] = {}
+        """How long the last problem of a kind took to load."""
         self._again: deque[Trial] = deque()
         self._held: Trial | None = None
         """The next trial, while there is no room for it."""
@@ -112,6 +118,8 @@ class RayEngine:
         return trial
 
     def _dispatch(self, slot: Slot, trial: Trial, progress: Progress) -> None:
+        if trial.shared and self._load_s.get(_kind(trial), math.inf) < CHEAP_S:
+            trial = replace(trial, shared=False)
         problem = trial.problem if trial.shared else ""
         if problem and problem not in self._problems:
             self._problems[problem] = slot.actor.load.remote(trial)
@@ -205,6 +213,7 @@ class RayEngine:
             progress.waiting += 1
         self._go_on(slot, progress)
         if ended is not None:
+            self._load_s[_kind(trial)] = ended.stage_s.get("load", math.inf)
             yield ended
 
     def _go_on(self, slot: Slot, progress: Progress) -> None:
@@ -303,3 +312,9 @@ class RayEngine:
             progress.retrying.add(trial.cell.key)
         where = provenance.collect(trial.origin, trial.cell.spec.device, trial.threads, {}, "")
         return make_record(trial, failure, where.model_copy(update={"worker_pid": pid}), started=job.started)
+
+
+def _kind(trial: Trial) -> Hashable:
+    """Problems that differ in their seeds alone."""
+    spec, parts = trial.cell.spec, trial.cell.parts
+    return spec.task, spec.dataset, spec.budget, parts["settings"]
