@@ -1,6 +1,7 @@
 """What every test finds: the toy plug-in, shapes checked at run time, and no settings of the developer's machine."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,8 @@ sys.path.insert(0, str(TOYS))
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(TOYS), *filter(None, [os.environ.get("PYTHONPATH")])])
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.pop("ALLWIN_STORE", None)
+# What a shell starts in the background ignores Ctrl-C and hands that on; tests that interrupt a child would hang.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Shapes and types of `tasks` and `methods` are checked here, so that users do not pay for it.
 install_import_hook(["tasks", "methods"], "beartype.beartype")
