@@ -9,8 +9,10 @@ from typing import Any
 import click
 
 from allwin.options import (
+    comma_words,
     complete,
     dataset_names,
+    device_option,
     method_names,
     methods_by_path_option,
     store_option,
@@ -57,10 +59,6 @@ class Grid:
         return chosen, grid.expand(chosen, known, choice)
 
 
-def _words(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
-
-
 def grid_options(required: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Adds the options and hands the verb one `Grid` in their place (None where no name was given)."""
 
@@ -79,11 +77,11 @@ def grid_options(required: bool = True) -> Callable[[Callable[..., Any]], Callab
 def _options(required: bool) -> list[Callable[..., Any]]:
     return [
         click.argument("suite", required=required, shell_complete=complete(suite_names, task_names)),
-        click.option("--tasks", default="", callback=_words, metavar="A,B", help="Only these tasks."),
+        click.option("--tasks", default="", callback=comma_words, metavar="A,B", help="Only these tasks."),
         click.option(
             "--methods",
             default="",
-            callback=_words,
+            callback=comma_words,
             metavar="A,B",
             help=f"Only these methods, also one that the suite does not name; {LEADERS} stands for the store's best.",
             shell_complete=complete(method_names),
@@ -91,7 +89,7 @@ def _options(required: bool) -> list[Callable[..., Any]]:
         click.option(
             "--datasets",
             default="",
-            callback=_words,
+            callback=comma_words,
             metavar="A,B",
             help="Only these data sets, also one that the suite does not name.",
             shell_complete=complete(dataset_names),
@@ -100,7 +98,7 @@ def _options(required: bool) -> list[Callable[..., Any]]:
             "--seeds", type=click.IntRange(min=1), metavar="N", help="Seeds 0 to N-1, instead of the suite's."
         ),
         click.option("--budget", type=click.Choice(BUDGETS), help="Instead of the suite's."),
-        click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True),
+        device_option,
         click.option(
             "--set",
             "assignments",

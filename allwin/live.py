@@ -3,36 +3,33 @@
 import sys
 import time
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from bench.record import Record
-from bench.runner import Progress
+if TYPE_CHECKING:
+    from bench.record import Record
+    from bench.runner import Progress
 
 LINE_EVERY_S = 2.0
 """Away from a terminal a line is printed at most this often, and for each failure."""
 
 
-class Live:
-    """The listener of a run."""
+class Display:
+    """What is shown while something runs: on a terminal it stands and changes; elsewhere it is printed now and then."""
 
-    def __init__(self, title: str, *, quiet: bool) -> None:
-        self._title = title
-        self._started = time.monotonic()
-        self._ended = 0
-        self._printed = 0.0
-        self._failures: list[str] = []
+    def __init__(self, *, quiet: bool) -> None:
         self._display: Any = None
+        self._printed = 0.0
         self._terminal = sys.stderr.isatty() and not quiet
         self._quiet = quiet
 
     def __enter__(self) -> Self:
         if self._terminal:
             from rich.console import Console
-            from rich.live import Live as Display
+            from rich.live import Live
 
-            self._display = Display(console=Console(stderr=True), refresh_per_second=2, transient=True)
+            self._display = Live(console=Console(stderr=True), refresh_per_second=2, transient=True)
             self._display.start()
         return self
 
@@ -42,7 +39,18 @@ class Live:
         if self._display:
             self._display.stop()
 
-    def __call__(self, progress: Progress, record: Record | None) -> None:
+
+class Live(Display):
+    """The listener of a run."""
+
+    def __init__(self, title: str, *, quiet: bool) -> None:
+        super().__init__(quiet=quiet)
+        self._title = title
+        self._started = time.monotonic()
+        self._ended = 0
+        self._failures: list[str] = []
+
+    def __call__(self, progress: "Progress", record: "Record | None") -> None:
         if record:
             again = record.key in progress.retrying
             self._ended += not again
@@ -54,7 +62,7 @@ class Live:
         elif not self._quiet:
             self._print(progress, record)
 
-    def _print(self, progress: Progress, record: Record | None) -> None:
+    def _print(self, progress: "Progress", record: "Record | None") -> None:
         now = time.monotonic()
         last = record is not None and progress.done == progress.total
         if record and record.key in progress.retrying:
@@ -67,7 +75,7 @@ class Live:
             self._printed = now
             click.echo(self._line(progress), err=True)
 
-    def _line(self, progress: Progress) -> str:
+    def _line(self, progress: "Progress") -> str:
         parts = [f"{progress.done} of {progress.total} done", f"{progress.failed} failed"]
         if progress.reused:
             parts.append(f"{progress.reused} reused")
@@ -90,7 +98,7 @@ class Live:
             return f"about {seconds / 60:.0f} min left"
         return f"about {max(1, seconds):.0f} s left"
 
-    def _table(self, progress: Progress) -> Any:
+    def _table(self, progress: "Progress") -> Any:
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.text import Text

@@ -39,6 +39,13 @@ def suite_names() -> list[tuple[str, str]]:
     return [(name, "") for name in registry.suite_names()]
 
 
+def comma_words(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[str, ...]:
+    """`A,B` as its words; a callback of click's."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+device_option = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
 
 methods_by_path_option = click.option(

@@ -1,8 +1,8 @@
 """What `reproduce` and `claims` share: which papers are meant, what the store holds of them, and running the rest."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -20,8 +20,6 @@ ALL = "all"
 """Every paper."""
 
 DEFAULT_BUDGET: Budget = "small"
-
-device_option = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 
 
 def chosen_papers(name: str) -> "list[Paper]":
@@ -61,7 +59,43 @@ def complete_table(context: click.Context, parameter: click.Parameter, typed: st
     return [CompletionItem(path, help=title) for path, title in paths.items() if path.startswith(typed)]
 
 
-def evidence_of(store: Path, paths: tuple[Path, ...], device: Literal["cpu", "cuda"]) -> "Evidence":
+class Judged(Protocol):
+    """A figure or a claim, with the trials that decide it."""
+
+    @property
+    def cells(self) -> "tuple[Cell, ...]": ...
+
+
+One = TypeVar("One", bound=Judged)
+
+
+def judged(
+    find: "Callable[[Evidence], list[One]]",
+    name: str | None,
+    store: Path,
+    how: Engine,
+    paths: tuple[Path, ...],
+    device: Literal["cpu", "cuda"],
+    *,
+    quiet: bool,
+) -> "tuple[list[One] | None, int]":
+    """What stands of figures or claims, and the exit code: 1 if a trial failed.
+
+    With the name of a run, what is missing is run first; where that is broken off there is only its code.
+    """
+    evidence = _evidence_of(store, paths, device)
+    listed = find(evidence)
+    if name:
+        ran = _run_asked(name, (one.cells for one in listed), store, how, paths, quiet)
+        if ran:
+            return None, ran
+        if ran is not None:
+            evidence = _evidence_of(store, paths, device)
+            listed = find(evidence)
+    return listed, int(any(evidence.failed(one.cells) for one in listed))
+
+
+def _evidence_of(store: Path, paths: tuple[Path, ...], device: Literal["cpu", "cuda"]) -> "Evidence":
     """What a store holds; nothing where there is no store yet."""
     from bench.evidence import Evidence
     from bench.registry import load
@@ -71,12 +105,13 @@ def evidence_of(store: Path, paths: tuple[Path, ...], device: Literal["cpu", "cu
     return Evidence(load(paths), records, device)
 
 
-def run_asked(
+def _run_asked(
     name: str, groups: Iterable[Sequence["Cell"]], store: Path, how: Engine, paths: tuple[Path, ...], quiet: bool
-) -> int:
+) -> int | None:
     """Runs what is missing of the cells that figures or claims ask for, each once; 0, or the code of a broken run.
 
-    Of a group that has a cell that cannot run here, nothing is run: the rest alone would decide nothing.
+    None if nothing was missing. Of a group that has a cell that cannot run here, nothing is run: the rest alone would
+    decide nothing.
     """
     from bench.runner import plan
     from bench.store import Store
@@ -85,6 +120,6 @@ def run_asked(
     cells = list({cell.key: cell for group in able for cell in group}.values())
     opened = Store.open(store) if (store / "records").is_dir() else None
     if not plan(cells, opened).to_run:
-        return 0
+        return None
     outcome = run_missing(name, name, cells, store, how, paths=paths, quiet=quiet)
     return outcome if isinstance(outcome, int) else 0

@@ -1,11 +1,9 @@
 """What the nodes of a Ray cluster are, asked before a run: where costs alone are measured, they are part of the key."""
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
-from bench.ray_start import import_ray, stage_code, start
+from bench.ray_start import connect, import_ray
 
 ANSWER_S = 60.0
 
@@ -17,9 +15,7 @@ def hardware_of(address: str, accelerator: str | None, device: str) -> str:
 
     from bench.ray_worker import Warden
 
-    with tempfile.TemporaryDirectory(prefix="allwin-code-") as folder:
-        stage_code(Path(folder), ())
-        start(address, 0, Path(folder))
+    connect(address)
     try:
         wanted = {f"accelerator_type:{accelerator}"} if accelerator else set()
         answers = []
@@ -29,7 +25,7 @@ def hardware_of(address: str, accelerator: str | None, device: str) -> str:
                 warden: Any = ray.remote(Warden).options(num_cpus=0, scheduling_strategy=affinity).remote(1)
                 answers.append(warden.hardware.remote(device))
         groups = set(ray.get(answers, timeout=ANSWER_S))
-    except (ray.exceptions.RayError, ray.exceptions.GetTimeoutError) as error:
+    except ray.exceptions.RayError as error:
         raise UserError(f"--address {address}: its nodes do not say what they are; is one of them ending?") from error
     finally:
         ray.shutdown()

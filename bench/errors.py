@@ -1,7 +1,10 @@
 """What can go wrong, sorted by who has to mend it."""
 
 import re
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 Cause = Literal[
     "error",
@@ -50,3 +53,10 @@ class TimeLimitExceeded(RuntimeError):
 
 class NotANumber(RuntimeError):
     """A metric came out as NaN or infinite."""
+
+
+def first_problem(error: "ValidationError") -> str:
+    """The first thing that is wrong with a document, and where it stands."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}" if place else first["msg"]

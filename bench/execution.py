@@ -121,7 +121,7 @@ class Execution:
             nonlocal packed
             workload = self._task.workload(self._solution, self.loaded.problem)
             self.record_fields["workload"] = workload.label
-            packed = pack(workload, self._solution)
+            packed = pack((workload, self._solution))
 
         self._stage("profile", prepare)
         if self.failure:

@@ -15,7 +15,7 @@ import threading
 from multiprocessing.connection import Connection, Pipe
 
 from bench.limits import kill, thread_environment, tree
-from bench.parcel import Parcel, from_bytes, to_bytes
+from bench.parcel import Parcel, pack, unpack
 from bench.record import Record
 
 PR_SET_PDEATHSIG = 1
@@ -46,7 +46,7 @@ class FreshProcesses:
         with self._lock:
             connection = self._started()
             try:
-                connection.send_bytes(to_bytes(parcel))
+                connection.send_bytes(pack(parcel))
                 answer = connection.recv_bytes()
             except (EOFError, OSError):
                 self._server = None
@@ -91,7 +91,7 @@ def serve(connection: Connection) -> None:
                 return
             continue
         _end_with_parent()
-        record = measure_parcel(from_bytes(text))
+        record = measure_parcel(unpack(text))
         connection.send_bytes(record.model_dump_json().encode())
         os._exit(0)
 

@@ -19,7 +19,7 @@ class InlineEngine:
         for trial in trials:
             progress.running[trial.cell.key] = trial.cell.title
             changed()
-            if trial.problem != problem or loaded is None:
-                problem, loaded = trial.problem, load_problem(trial)
+            if loaded is None or not trial.shared_problem or trial.shared_problem != problem:
+                problem, loaded = trial.shared_problem, load_problem(trial)
             # A method that writes into its problem must not reach the next one's; Ray's workers get copies anyway.
             yield execute(trial, copy.deepcopy(loaded) if trial.shared else loaded)

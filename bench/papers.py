@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from bench.contracts import BUDGETS, Budget, Stage
-from bench.errors import UserError
+from bench.errors import UserError, first_problem
 from bench.registry import package_folders, unknown
 from bench.suite import read_yaml
 
@@ -270,6 +270,4 @@ def parse_paper(content: Any, name: str, where: str) -> Paper:
     try:
         return Paper(name=name, **{str(key): value for key, value in content.items() if key != "name"})
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{where}: {place}: {first['msg']}; see docs/papers.md".replace("\n", " ")) from None
+        raise UserError(f"{where}: {first_problem(error)}; see docs/papers.md".replace("\n", " ")) from None

@@ -7,7 +7,6 @@ kept on disk, records and checkpoints, is data.
 from dataclasses import dataclass
 from typing import Any
 
-from bench.contracts import Workload
 from bench.record import Provenance
 from bench.trial import Trial
 
@@ -25,27 +24,15 @@ class Parcel:
     """The workload and the solution, together, so that they still share their tensors when they are unpacked."""
 
 
-def pack(workload: Workload, solution: Any) -> bytes:
-    """Raises whatever the solution raises that cannot be sent to another process."""
+def pack(value: Any) -> bytes:
+    """Raises whatever a value raises that cannot be sent to another process."""
     from ray import cloudpickle
 
-    return cloudpickle.dumps((workload, solution))
+    return cloudpickle.dumps(value)
 
 
-def unpack(packed: bytes) -> tuple[Workload, Any]:
-    """The classes of the solution must have been imported, which those of a method by path are not by themselves."""
+def unpack(packed: bytes) -> Any:
+    """The classes of what was packed must have been imported, which those of a method by path are not by themselves."""
     from ray import cloudpickle
 
     return cloudpickle.loads(packed)
-
-
-def to_bytes(parcel: Parcel) -> bytes:
-    from ray import cloudpickle
-
-    return cloudpickle.dumps(parcel)
-
-
-def from_bytes(text: bytes) -> Parcel:
-    from ray import cloudpickle
-
-    return cloudpickle.loads(text)

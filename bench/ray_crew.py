@@ -1,23 +1,21 @@
 """The workers of a run and the nodes that they are on: started, looked after, ended. What they do, the engine says."""
 
 import math
-import tempfile
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import psutil
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayError
+from ray.exceptions import RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bench import provenance
 from bench.admission import Capacity, Memory
 from bench.errors import UserError
 from bench.limits import GIB, thread_environment
-from bench.ray_start import stage_code, start
+from bench.ray_start import connect, start
 from bench.ray_worker import Birth, Warden, Worker
 from bench.record import FailedStage, Failure
 from bench.runner import TRIALS_PER_GPU, Placement
@@ -109,12 +107,11 @@ class Crew:
     def start(self) -> None:
         """Returns at once; the workers import meanwhile."""
         where = self.placement
-        with tempfile.TemporaryDirectory(prefix="allwin-code-") as folder:
-            if where.address is not None:
-                stage_code(Path(folder), where.method_paths)
-                self._code = "."
-            start(where.address, where.workers * where.threads, Path(folder))
-        if where.address is None:
+        if where.address is not None:
+            connect(where.address, where.method_paths)
+            self._code = "."
+        else:
+            start(where.workers * where.threads)
             self._servers = [child for child in psutil.Process().children() if child.name() in SERVERS]
         self.slots = [self._fresh() for _ in range(self._count())]
         for node in ray.nodes():
@@ -158,7 +155,7 @@ class Crew:
         slot.born = born
         try:
             slot.node = self._node(born.node)
-        except (RayError, GetTimeoutError):
+        except RayError:
             self.renew(slot)
 
     def renew(self, slot: Slot) -> None:
@@ -212,7 +209,7 @@ class Crew:
         if not node.lost:
             try:
                 ray.get(node.warden.resident_bytes.remote([]), timeout=ANSWER_S)
-            except (RayError, GetTimeoutError):
+            except RayError:
                 node.lost = True
                 del self.nodes[node.name], self._wardens[node.name]
         return node.lost
@@ -234,7 +231,7 @@ class Crew:
         asked = node.warden.resident_bytes.remote([slot.born.pid for slot in slots if slot.born])
         try:
             return ray.get(asked, timeout=ENDING_S)
-        except (RayError, GetTimeoutError):
+        except RayError:
             return [0] * (len(slots) + 1)
 
     def check_alive(self) -> None:

@@ -74,16 +74,21 @@ class RayEngine:
             jobs = [
                 job for job in (*(s.job for s in self._crew.slots), *(n.job for n in self._crew.nodes.values())) if job
             ]
-            more = self._again or self._held or not self._exhausted or any(n.waiting for n in self._crew.nodes.values())
-            if not more and not any(job.trial for job in jobs):
+            waiting = any(node.waiting for node in self._crew.nodes.values())
+            if not (self._more_to_come or waiting or any(job.trial for job in jobs)):
                 return
             yield from self._wait(jobs, progress)
+
+    @property
+    def _more_to_come(self) -> bool:
+        """Whether there may be trials to begin."""
+        return bool(self._again or self._held) or not self._exhausted
 
     def _decide_quiet(self, node: Node) -> None:
         """Once the work pauses it does so until no profile waits: each pause costs the wait for what still runs."""
         most = PROFILES_WAITING_FOR_GPU if self._crew.placement.cuda else PROFILES_WAITING
         workers = sum(slot.node is node for slot in self._crew.slots)
-        ending = node.quiet or (self._exhausted and not self._again and not self._held)
+        ending = node.quiet or not self._more_to_come
         waiting = len(node.waiting)
         node.quiet = node.job is not None or waiting >= (1 if ending else most * max(1, workers))
         if self._crew.placement.cuda and node.quiet and self._crew.left_alone(node):
@@ -120,7 +125,7 @@ class RayEngine:
     def _dispatch(self, slot: Slot, trial: Trial, progress: Progress) -> None:
         if trial.shared and self._load_s.get(_kind(trial), math.inf) < CHEAP_S:
             trial = replace(trial, shared=False)
-        problem = trial.problem if trial.shared else ""
+        problem = trial.shared_problem
         if problem and problem not in self._problems:
             self._problems[problem] = slot.actor.load.remote(trial)
         self._users[problem] += 1
@@ -240,11 +245,11 @@ class RayEngine:
 
     def _leave(self, slot: Slot, trial: Trial) -> None:
         slot.memory.leave(trial.cell.key)
-        self._users[trial.problem if trial.shared else ""] -= 1
+        self._users[trial.shared_problem] -= 1
 
     def _put_back(self, trial: Trial, progress: Progress) -> None:
         """A trial that lost what it was to work on, through no fault of its own, runs again as if nothing had been."""
-        self._problems.pop(trial.problem, None)
+        self._problems.pop(trial.shared_problem, None)
         self._again.append(trial)
         progress.running.pop(trial.cell.key, None)
 
@@ -276,7 +281,7 @@ class RayEngine:
         """Ends a worker and puts a fresh one in its place."""
         assert job.trial and slot.born
         # What the worker that has gone had loaded may have gone with it.
-        self._problems.pop(job.trial.problem, None)
+        self._problems.pop(job.trial.shared_problem, None)
         pid = slot.born.pid
         self._renew(slot)
         return self._failed(job, failure, pid, progress)
@@ -284,7 +289,7 @@ class RayEngine:
     def _renew(self, slot: Slot) -> None:
         """A fresh worker in the place of this one; the trial that it was to do next is put back."""
         if slot.ahead and slot.ahead.trial:
-            self._users[slot.ahead.trial.problem if slot.ahead.trial.shared else ""] -= 1
+            self._users[slot.ahead.trial.shared_problem] -= 1
             self._again.append(slot.ahead.trial)
         self._forget_problems()
         self._crew.renew(slot)

@@ -5,6 +5,7 @@ import importlib.util
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -41,27 +42,30 @@ def import_ray(address: str | None) -> ModuleType:
     return ray
 
 
-def start(address: str | None, cpus: int, code: Path | None = None) -> None:
-    """Connects to a cluster, with `code` shipped to it, or starts one here. Raises `UserError` where Ray does not."""
-    ray = import_ray(address)
-    words: dict[str, Any] = {
-        # Not any cluster that happens to run on this machine.
-        "address": "local",
-        "num_cpus": cpus,
-        "include_dashboard": False,
-        "object_store_memory": OBJECT_STORE_BYTES,
-    }
-    if address is not None:
-        words = {"address": address, "runtime_env": {"working_dir": str(code)} if code else None}
+def start(cpus: int) -> None:
+    """Starts Ray on this machine. Raises `UserError` where it does not."""
+    words = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+    _init(import_ray(None), "local", "--engine inline does without", **words)
+
+
+def connect(address: str, method_paths: Sequence[Path] = ()) -> None:
+    """Connects to a cluster, and ships the code to it. Raises `UserError` where there is none."""
+    with tempfile.TemporaryDirectory(prefix="allwin-code-") as folder:
+        _stage_code(Path(folder), method_paths)
+        environment = {"working_dir": folder}
+        _init(import_ray(address), address, f"is a cluster running at {address}?", runtime_env=environment)
+
+
+def _init(ray: ModuleType, address: str, mend: str, **words: Any) -> None:
     try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **words)
+        # "local" is not any cluster that happens to run here.
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **words)
     except (OSError, ray.exceptions.RayError, RuntimeError, ValueError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        mend = f"is a cluster running at {address}?" if address else "--engine inline does without"
         raise UserError(f"Ray does not start: {first}; {mend}") from error
 
 
-def stage_code(folder: Path, method_paths: Sequence[Path]) -> None:
+def _stage_code(folder: Path, method_paths: Sequence[Path]) -> None:
     """Copies what workers import into a folder that is shipped: our packages, those of plug-ins, and methods by path.
 
     A plug-in's metadata goes along, since by its entry points it is found.

@@ -18,7 +18,7 @@ from bench.grid import Cell
 from bench.limits import DEFAULT_LIMITS, GIB, Limits
 from bench.record import Failure, Record
 from bench.registry import unknown
-from bench.store import Store
+from bench.store import Store, Stored
 from bench.trial import Trial, problem_of
 
 EngineName = Literal["inline", "ray"]
@@ -157,7 +157,7 @@ def run(
     claims: dict[str, BaseFileLock] = {}
     attempts = store.attempts()
     problems = Counter(problem_of(cell) for cell in planned.to_run)
-    needs = Needs(store.records() if planned.to_run and planned.reused else ())
+    needs = Needs(_alike(store, planned.to_run) if planned.reused else ())
 
     def write(record: Record) -> None:
         try:
@@ -222,6 +222,19 @@ def run(
     if progress.draining:
         raise KeyboardInterrupt
     return progress
+
+
+def _alike(store: Store, cells: Sequence[Cell]) -> Iterator[Record]:
+    """The good records of the store that may be of the same kind as these cells; no others are read."""
+    columns = ["task", "method", "dataset", "budget", "device"]
+    kinds = {tuple(getattr(cell.spec, name) for name in columns) for cell in cells}
+    if not kinds:
+        return
+    frame = store.frame()
+    records = Stored(store.path, frame)
+    for key, status, *kind in zip(*(frame[name] for name in ("key", "status", *columns)), strict=True):
+        if status == "ok" and tuple(kind) in kinds:
+            yield records[key]
 
 
 def _done_meanwhile(store: Store, key: str, attempts: dict[str, int]) -> bool:

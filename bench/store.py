@@ -24,7 +24,7 @@ from pydantic_core import to_json
 from bench.errors import UserError
 from bench.keys import canonical
 from bench.record import Record
-from bench.record_file import LaterSchema, NotARecord, checksum, faults, file_name, read_record
+from bench.record_file import LaterSchema, NotARecord, checksum, faults, file_name, read_record, write_new
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Store:
             content = record.model_dump(mode="json") | {"attempt": attempt}
             content["checksum"] = checksum(content)
             path = folder / file_name(record.key, attempt)
-            if _write_new(path, to_json(content, indent=1)):
+            if write_new(path, to_json(content, indent=1)):
                 return path
             attempt += 1
 
@@ -371,24 +371,3 @@ def _record_files(folder: Path) -> Iterator[str]:
 def _parse_name(path: str) -> tuple[str, int]:
     key, _, attempt = os.path.basename(path).removesuffix(".json").rpartition("-")  # noqa: PTH119 -- 100,000 of them
     return key, int(attempt) if attempt.isdecimal() else 0
-
-
-def _write_new(path: Path, content: bytes) -> bool:
-    """Writes a file that must not exist yet, whole or not at all, whenever the process dies; False if it is there.
-
-    There is no `fsync`, which costs 5 to 300 ms on a busy disk: after a power cut the last seconds' records may be
-    empty files, which are set aside when they are read, and their trials run again.
-    """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        temporary.chmod(0o644)
-        # A hard link fails if the name is taken, which a rename would silently replace.
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
-    finally:
-        temporary.unlink(missing_ok=True)
-    return True

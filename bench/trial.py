@@ -1,5 +1,6 @@
 """A cell on its way to a worker, and the record that comes of it. Nothing here imports torch: the driver needs none."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,10 @@ class Trial:
     debug: bool = False
     """A failure is raised instead of recorded: for a debugger in this process."""
 
-    @property
-    def problem(self) -> str:
-        """Trials with the same text solve the same problem."""
-        return problem_of(self.cell)
+    @functools.cached_property
+    def shared_problem(self) -> str:
+        """What other trials of this run solve too, as a text; empty where nothing is shared."""
+        return problem_of(self.cell) if self.shared else ""
 
 
 def problem_of(cell: Cell) -> str:

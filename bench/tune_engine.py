@@ -70,7 +70,7 @@ def cluster(workers: int, threads: int) -> Iterator[Path]:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     folder = Path(tempfile.mkdtemp(prefix="allwin-tune-"))
     try:
-        start(None, workers * threads)
+        start(workers * threads)
         yield folder
     finally:
         ray.shutdown()

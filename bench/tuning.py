@@ -4,7 +4,6 @@ Every candidate is judged by the task's `validate` on the problem alone, so by n
 search is given the same number of candidates, the same rungs and the same limits.
 """
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,10 @@ from pydantic_core import from_json, to_json
 from bench.contracts import Budget
 from bench.errors import Cause, UserError
 from bench.grid import Cell
-from bench.keys import canonical, digest
 from bench.limits import Limits
 from bench.provenance import Origin
 from bench.record import Part, Provenance
+from bench.record_file import checksum, write_new
 from bench.space import Axis
 
 SCHEMA = 1
@@ -154,16 +153,14 @@ def conclude(study: Study, candidates: Sequence[Candidate], **measured: Any) -> 
 def write(tuning: Tuning, store: Path) -> Path:
     """Writes a result below a store, whole or not at all; the file's name ends in the first digits of its checksum."""
     content = tuning.model_dump(mode="json")
-    content["checksum"] = checksum = _checksum(content)
-    words = (tuning.task, tuning.dataset, tuning.budget, tuning.method, checksum[:8])
+    content["checksum"] = told = checksum(content)
+    words = (tuning.task, tuning.dataset, tuning.budget, tuning.method, told[:8])
     path = store / "tunings" / f"{'-'.join(words)}.json"
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(to_json(content, indent=1))
-        temporary.replace(path)
+        # A name that is taken is taken by the same content.
+        write_new(path, to_json(content, indent=1))
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise UserError(f"--store {store}: the result cannot be written ({error.strerror}); name another") from error
     return path
 
@@ -184,13 +181,9 @@ def read(path: Path) -> Tuning:
             raise
         first = str(error).splitlines()[0]
         raise UserError(f"--preset {path}: no result of a search ({first}); name one of `allwin tune`") from None
-    if tuning.checksum != _checksum(content):
+    if tuning.checksum != checksum(content):
         raise UserError(f"--preset {path}: changed after it was written; set values by hand with --set")
     return tuning
-
-
-def _checksum(content: Mapping[str, Any]) -> str:
-    return digest(canonical({name: value for name, value in content.items() if name != "checksum"}))
 
 
 def with_presets(overrides: Mapping[str, Mapping[str, Any]], paths: Iterable[Path]) -> dict[str, dict[str, Any]]:

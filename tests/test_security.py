@@ -1,10 +1,10 @@
 """Records, suites and checkpoints are data: reading them runs nothing. Plug-ins are named before they are imported."""
 
 import ast
+import functools
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -206,7 +206,7 @@ Allwin = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def loud(tmp_path: Path) -> Allwin:
+def loud(allwin: Allwin, tmp_path: Path) -> Allwin:
     """The command line in a process of its own, with a plug-in installed that touches `imported` when imported."""
     site = tmp_path / "site"
     (site / "plugged-1.5.dist-info").mkdir(parents=True)
@@ -218,17 +218,7 @@ def loud(tmp_path: Path) -> Allwin:
     path = os.pathsep.join([str(site), os.environ["PYTHONPATH"]])
     environment = os.environ | {"PYTHONPATH": path, "IMPORTED": str(tmp_path / "imported")}
 
-    def allwin(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "allwin", *words],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env=environment,
-            check=False,
-        )
-
-    return allwin
+    return functools.partial(allwin, env=environment)
 
 
 QUIET = ("run", "--engine", "inline", "--store", "runs", "--json")

@@ -6,21 +6,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from allwin.options import json_option, methods_by_path_option, store_option
+from allwin.options import device_option, json_option, methods_by_path_option, store_option
 from allwin.published import (
     ALL,
     DEFAULT_BUDGET,
     chosen_papers,
     complete_paper,
-    device_option,
-    evidence_of,
-    run_asked,
+    judged,
 )
 from allwin.running import Engine, engine_options
 from bench.contracts import BUDGETS, Budget
 
 if TYPE_CHECKING:
     from bench.claims import Finding
+    from bench.evidence import Evidence
 
 LEGEND = (
     "effect: first minus second, positive speaks for the claim, in the unit of the quantity; of a correlation, the "
@@ -59,21 +58,18 @@ def command(
     chosen = chosen_papers(paper)
     at: Budget | None = budget or (DEFAULT_BUDGET if wanted else None)
 
-    def found() -> "tuple[list[Finding], bool]":
-        evidence = evidence_of(store, paths, device)
-        listed = [one for each in chosen for one in findings(each, at, evidence)]
-        return listed, any(evidence.failed(one.cells) for one in listed)
+    def find(evidence: "Evidence") -> "list[Finding]":
+        return [one for each in chosen for one in findings(each, at, evidence)]
 
-    listed, failed = found()
-    if wanted:
-        if code := run_asked(f"claims {paper}", (one.cells for one in listed), store, how, paths, as_json):
-            return code
-        listed, failed = found()
+    name = f"claims {paper}" if wanted else None
+    listed, code = judged(find, name, store, how, paths, device, quiet=as_json)
+    if listed is None:
+        return code
     if as_json:
         print_json([_document(one) for one in listed])
     else:
         _print(listed)
-    return 1 if failed else 0
+    return code
 
 
 def _document(one: "Finding") -> dict[str, Any]:

@@ -6,19 +6,18 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 
-from allwin.options import json_option, methods_by_path_option, store_option
+from allwin.options import device_option, json_option, methods_by_path_option, store_option
 from allwin.published import (
     DEFAULT_BUDGET,
     chosen_tables,
     complete_table,
-    device_option,
-    evidence_of,
-    run_asked,
+    judged,
 )
 from allwin.running import Engine, engine_options
 from bench.contracts import BUDGETS, Budget
 
 if TYPE_CHECKING:
+    from bench.evidence import Evidence
     from bench.papers import Figure
     from bench.reproduction import Reproduction
 
@@ -51,21 +50,18 @@ def command(
 
     chosen = chosen_tables(target)
 
-    def found() -> "tuple[list[Reproduction], bool]":
-        evidence = evidence_of(store, paths, device)
-        listed = [one for paper, tables in chosen for one in reproductions(paper, tables, budget, evidence)]
-        return listed, any(evidence.failed(one.cells) for one in listed)
+    def find(evidence: "Evidence") -> "list[Reproduction]":
+        return [one for paper, tables in chosen for one in reproductions(paper, tables, budget, evidence)]
 
-    listed, failed = found()
-    if not dry_run:
-        if code := run_asked(f"reproduce {target}", (one.cells for one in listed), store, how, paths, as_json):
-            return code
-        listed, failed = found()
+    name = None if dry_run else f"reproduce {target}"
+    listed, code = judged(find, name, store, how, paths, device, quiet=as_json)
+    if listed is None:
+        return code
     if as_json:
         print_json([_document(one) for one in listed])
     else:
         _print(listed, budget)
-    return 1 if failed else 0
+    return code
 
 
 def _document(one: "Reproduction") -> dict[str, Any]:

@@ -1,16 +1,16 @@
 """`allwin tune`: searches the settings of methods on validation data, and writes what it found as a preset."""
 
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from allwin.grid_options import DEFAULT_TASK_BUDGET
+from allwin.live import Display
 from allwin.options import (
+    comma_words,
     complete,
     dataset_names,
     json_option,
@@ -34,17 +34,15 @@ LINE_EVERY_S = 5.0
 """Away from a terminal a line is printed at most this often."""
 
 
-def _words(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
-
-
 @click.command()
 @click.argument("target", shell_complete=complete(task_names, method_names))
-@click.option("--methods", default="", callback=_words, metavar="A,B", help="Else all that have something to search.")
+@click.option(
+    "--methods", default="", callback=comma_words, metavar="A,B", help="Else all that have something to search."
+)
 @click.option(
     "--datasets",
     default="",
-    callback=_words,
+    callback=comma_words,
     metavar="A,B",
     shell_complete=complete(dataset_names),
     help="A search for each; else the task's first.",
@@ -185,28 +183,8 @@ def _studies(
         )
 
 
-class Line:
+class Line(Display):
     """How far a search is, in one line on standard error."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._terminal, self._quiet = sys.stderr.isatty() and not quiet, quiet
-        self._display: Any = None
-        self._printed = 0.0
-
-    def __enter__(self) -> Self:
-        if self._terminal:
-            from rich.console import Console
-            from rich.live import Live
-
-            self._display = Live(console=Console(stderr=True), refresh_per_second=2, transient=True)
-            self._display.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._display:
-            self._display.stop()
 
     def __call__(self, study: "Study", standing: "Standing") -> None:
         running = f"{standing.running} running" if standing.running or standing.ended else "the workers start"

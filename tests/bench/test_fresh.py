@@ -9,7 +9,7 @@ import pytest
 from bench import provenance, registry
 from bench.execution import Execution, load_problem
 from bench.grid import expand
-from bench.parcel import Parcel, to_bytes
+from bench.parcel import Parcel, pack
 from bench.record import Record
 from bench.suite import parse_suite
 from bench.trial import Trial
@@ -44,11 +44,11 @@ def test_a_profile_killed_after_its_answer_leaves_nothing_for_the_next_to_read()
     server = subprocess.Popen([sys.executable, "-c", SERVER, str(there.fileno())], pass_fds=[there.fileno()])
     there.close()
     try:
-        here.send_bytes(to_bytes(first))
+        here.send_bytes(pack(first))
         assert Record.model_validate_json(here.recv_bytes()).key == first.trial.cell.key
         # An end, not an answer: one for the first would put everything that follows one place off.
         with pytest.raises((EOFError, OSError)):
-            here.send_bytes(to_bytes(second))
+            here.send_bytes(pack(second))
             here.recv_bytes()
     finally:
         server.kill()

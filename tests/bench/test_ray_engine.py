@@ -12,26 +12,12 @@ from typing import Any
 
 import psutil
 import pytest
+from toy_grid import write_suite
 
 from bench.record import Record
 from bench.store import Store
 
 Allwin = Callable[..., subprocess.CompletedProcess[str]]
-
-SUITE = """
-title: A grid for the engine's tests
-budget: smoke
-seeds: {seeds}
-stages: [{stages}]
-grid:
-  - task: toy
-    methods: [{methods}]
-"""
-
-
-def write_suite(folder: Path, methods: str, seeds: int = 2, stages: str = "fit, evaluate") -> str:
-    (folder / "grid.yaml").write_text(SUITE.format(methods=methods, seeds=seeds, stages=stages))
-    return "grid.yaml"
 
 
 def every_attempt(store: Path) -> dict[str, list[Record]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 from fault_ledger import Kill, Siege
+from toy_grid import write_suite
 
 from bench.record import Record
 from bench.record_file import read_record
@@ -21,15 +22,7 @@ from bench.store import Store
 MARK = "ALLWIN_FAULTS_MARK"
 """In the environment of every process of a field, by inheritance: by it they are told from others of this machine."""
 
-SUITE = """
-title: A grid under fire
-budget: smoke
-seeds: {seeds}
-stages: [{stages}]
-grid:
-  - task: toy
-    methods: [sample-mean, {{descent: {{steps: 10, pause_s: {pause_s}}}}}]
-"""
+METHODS = "sample-mean, {{descent: {{steps: 10, pause_s: {pause_s}}}}}"
 
 KILLS = int(os.environ.get("ALLWIN_FAULTS", "100"))
 """At least so many, over all fields."""
@@ -61,7 +54,7 @@ class Field:
         self._known: dict[str, bytes] = {}
         self._at_start = 0
         folder.mkdir(parents=True)
-        (folder / "grid.yaml").write_text(SUITE.format(seeds=seeds, stages=stages, pause_s=pause_s))
+        write_suite(folder, METHODS.format(pause_s=pause_s), seeds, stages)
 
     # The driver -------------------------------------------------------------------------------------------------------
 
