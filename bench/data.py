@@ -96,7 +96,7 @@ def fingerprint(chunks: Iterable[bytes]) -> str:
 
 def package_file(package: str, *parts: str) -> Path:
     """A file inside an installed package, found without running the package's code."""
-    from bench.registry import package_folders
+    from bench.source import package_folders
 
     for folder in package_folders(package):
         path = folder.joinpath(*parts)

@@ -11,7 +11,8 @@ from bench.contracts import Budget
 from bench.errors import Cause, UserError
 from bench.keys import hardware_part, key_of, source_parts, spec_parts
 from bench.record import Spec
-from bench.registry import WRAPPED, Entry, Registry, unknown
+from bench.registry import Entry, Registry, unknown
+from bench.source import WRAPPED
 from bench.strict_yaml import Malformed, parse_yaml
 from bench.suite import MOST_CELLS, Block, Suite, Values
 from bench.validate import entries_of, resolve

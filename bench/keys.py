@@ -15,7 +15,8 @@ from typing import Any
 
 from bench import provenance
 from bench.record import Spec
-from bench.registry import Entry, package_folders, parse
+from bench.registry import Entry
+from bench.source import package_folders, parse
 
 HARNESS = 1
 """Raised when the harness itself gives other results for the same spec."""

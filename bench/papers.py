@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from bench.contracts import BUDGETS, Budget, Stage
 from bench.errors import UserError, first_problem
-from bench.registry import package_folders, unknown
+from bench.registry import unknown
+from bench.source import package_folders
 from bench.suite import read_yaml
 
 Certainty = Literal["paper", "repository", "second-hand", "derived", "recalled"]

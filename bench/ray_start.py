@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from bench.errors import UserError
-from bench.registry import package_folders
+from bench.source import package_folders
 
 OBJECT_STORE_BYTES = 512 * 2**20
 """For the problems of the trials in flight, and the solutions that wait for their profile; more goes to the disk."""

@@ -7,7 +7,6 @@ kept in `broken`, by name, and takes nothing else down.
 
 import ast
 import difflib
-import functools
 import importlib.metadata
 import importlib.util
 import sys
@@ -22,23 +21,10 @@ from bench.contracts import BUDGETS, DataFile, DatasetCard, Metric
 from bench.errors import UserError
 from bench.literal import NotLiteral, evaluate, module_names
 from bench.settings import NAMES
+from bench.source import WRAPPED, Setting, bodies, class_values, package_folders, parse, settings_of
 
 CARD_NAMES = {"Metric": Metric, "DatasetCard": DatasetCard, "DataFile": DataFile}
 """What a declaration may be built with, besides literals."""
-
-WRAPPED = "base"
-"""The field in which a method that wraps another keeps it."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A field of a task or a method."""
-
-    name: str
-    annotation: str
-    type: Any
-    default: Any
-    meaning: str
 
 
 @dataclass(frozen=True)
@@ -156,12 +142,6 @@ def unknown(what: str, name: str, known: Iterable[str], where: str) -> UserError
 # Reading one file -----------------------------------------------------------------------------------------------------
 
 
-@functools.cache
-def parse(path: Path) -> ast.Module:
-    """A file's syntax tree, read once a process."""
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-
-
 def read_entry(path: Path, kind: Literal["task", "method"], name: str, module: str, origin: str) -> Entry | None:
     """The entry that a file declares, or None if it has no `@task` or `@method`.
 
@@ -200,10 +180,11 @@ def _read_class(
     origin: str,
 ) -> Entry:
     words = {word.arg: evaluate(word.value, names) for word in declared.keywords}
-    values = _class_values(statement, names, {"presets", "search", "memory_gib", "metrics"})
+    lineage = bodies(statement, tree, NAMES | CARD_NAMES, module)
+    values = class_values(lineage, {"presets", "search", "memory_gib", "metrics"})
     doc = ast.get_docstring(tree) or ""
     summary = ast.get_docstring(statement) or doc
-    settings = tuple(_settings(statement, names))
+    settings = settings_of(lineage)
     presets = values.get("presets", {})
     for budget, preset in presets.items():
         if budget not in BUDGETS:
@@ -232,44 +213,13 @@ def _read_class(
         presets=presets,
         search=search,
         memory_gib=memory_gib,
-        members=frozenset(item.name for item in statement.body if isinstance(item, ast.FunctionDef)),
+        members=frozenset(
+            item.name for body in lineage for item in body.statement.body if isinstance(item, ast.FunctionDef)
+        ),
         version=words.get("version", 0),
         metrics=tuple(values.get("metrics", ())),
         cards=_cards(path, names) if kind == "task" else (),
     )
-
-
-def _class_values(statement: ast.ClassDef, names: Mapping[str, Any], wanted: set[str]) -> dict[str, Any]:
-    found = {}
-    for item in statement.body:
-        match item:
-            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value) if name in wanted:
-                found[name] = evaluate(value, names)
-            case ast.Assign(targets=[ast.Name(id=name)], value=value) if name in wanted:
-                found[name] = evaluate(value, names)
-    return found
-
-
-def _settings(statement: ast.ClassDef, names: Mapping[str, Any]) -> Iterator[Setting]:
-    for position, item in enumerate(statement.body):
-        match item:
-            case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=value):
-                text = ast.unparse(annotation)
-            case _:
-                continue
-        if text.startswith(("ClassVar", "typing.ClassVar")):
-            continue
-        following = statement.body[position + 1] if position + 1 < len(statement.body) else None
-        meaning = ""
-        match following:
-            case ast.Expr(value=ast.Constant(value=str() as words)):
-                meaning = " ".join(words.split())
-        if name == WRAPPED:
-            yield Setting(name, text, None, None, meaning)
-            continue
-        if value is None:
-            raise ValueError(f"line {item.lineno}: field {name} of {statement.name} has no default")
-        yield Setting(name, text, evaluate(annotation, names), evaluate(value, names), meaning)
 
 
 def _cards(path: Path, names: Mapping[str, Any]) -> tuple[DatasetCard, ...]:
@@ -283,12 +233,6 @@ def _cards(path: Path, names: Mapping[str, Any]) -> tuple[DatasetCard, ...]:
 
 
 # Finding the files ----------------------------------------------------------------------------------------------------
-
-
-def package_folders(package: str) -> list[Path]:
-    """Where a top-level package lies, without importing it."""
-    spec = importlib.util.find_spec(package)
-    return [Path(place) for place in (spec.submodule_search_locations or [])] if spec else []
 
 
 def suite_names() -> dict[str, Path]:
@@ -341,7 +285,7 @@ def _read_into(
 ) -> bool:
     try:
         entry = read_entry(path, kind, name, module, origin)
-    except (NotLiteral, SyntaxError, ValueError, TypeError, OSError) as error:
+    except (NotLiteral, SyntaxError, ValueError, TypeError, OSError, RecursionError) as error:
         title = name if kind == "task" else f"{path.parent.name}/{name}"
         registry.broken.append(Broken(title, str(path), f"{type(error).__name__}: {error}".replace("\n", " ")))
         return True

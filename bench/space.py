@@ -9,8 +9,9 @@ from typing import Any, Literal, get_args
 
 from bench.contracts import Budget
 from bench.errors import UserError
-from bench.registry import WRAPPED, Entry, unknown
+from bench.registry import Entry, unknown
 from bench.settings import Count
+from bench.source import WRAPPED
 from bench.validate import resolve
 
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import UserError
-from bench.registry import WRAPPED, Entry, Registry, unknown
+from bench.registry import Entry, Registry, unknown
+from bench.source import WRAPPED
 
 DEEPEST_WRAPPING = 8
 """Methods around one another, at most."""

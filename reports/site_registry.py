@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.contracts import BUDGETS, Metric
-from bench.registry import WRAPPED, Entry
+from bench.registry import Entry
+from bench.source import WRAPPED
 from reports.numbers import significant
 from reports.text import label, message
 

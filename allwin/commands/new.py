@@ -13,6 +13,7 @@ from allwin.output import print_line
 from bench import registry
 from bench.errors import UserError
 from bench.registry import Entry, Registry
+from bench.source import package_folders
 
 TEMPLATE = "template.py.txt"
 """Beside a task's source: the simplest honest method of that task. Its marks are `$name` and `$class_name`."""
@@ -83,7 +84,7 @@ def fill(template: str, name: str) -> str:
 def _tree_folder(task: str) -> Path | None:
     """The folder of a task's methods in the checkout that one works in; None outside of it."""
     here = Path.cwd().resolve()
-    for methods in registry.package_folders("methods"):
+    for methods in package_folders("methods"):
         checkout = methods.resolve().parent
         if here.is_relative_to(checkout) and (checkout / "pyproject.toml").is_file() and (methods / task).is_dir():
             return methods.resolve() / task

@@ -23,7 +23,8 @@ from allwin.published import paper_names
 from bench import data, papers, registry, suite
 from bench.contracts import BUDGETS, DatasetCard
 from bench.errors import UserError
-from bench.registry import WRAPPED, Entry, Registry, unknown
+from bench.registry import Entry, Registry, unknown
+from bench.source import WRAPPED
 
 
 @click.command()

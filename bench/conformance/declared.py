@@ -12,7 +12,7 @@ from bench.conformance.rules import Broken, rule, told
 from bench.conformance.subject import Subject
 from bench.contracts import BUDGETS
 from bench.errors import UserError
-from bench.registry import WRAPPED
+from bench.source import WRAPPED
 from bench.space import axes_of
 from bench.validate import construct, resolve
 
@@ -29,7 +29,7 @@ def imports(subject: Subject) -> str:
 @rule(
     "source",
     "what is read from the source is what the imported class has",
-    cause="a field, preset or text that is not a literal in the class's own body (inherited, or set afterwards)",
+    cause="a field, preset or text that is no literal in the body of the class or of a dataclass above it",
     needs=("imports",),
 )
 def source(subject: Subject) -> str:

@@ -10,10 +10,11 @@ from bench import data
 from bench.conformance.watch import Observation, copied, equal, observed, tensors
 from bench.errors import Unsupported, UserError
 from bench.measure.mode import evaluating
-from bench.registry import WRAPPED, Entry, Registry
+from bench.registry import Entry, Registry
 from bench.run import Run
 from bench.seeds import derive_seed
 from bench.slate import clean_slate
+from bench.source import WRAPPED
 from bench.validate import construct, entries_of, resolve
 
 BUDGET: Literal["smoke"] = "smoke"

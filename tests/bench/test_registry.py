@@ -1,5 +1,6 @@
 """The registry reads the source, runs nothing, and survives what it finds."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -114,3 +115,74 @@ def test_a_method_of_a_task_that_is_not_there_is_broken(tmp_path: Path, monkeypa
     file.write_text(METHOD.replace('"toy"', '"toys"'))
     found = registry.load([file])
     assert [broken.message for broken in found.broken] == ["unknown task: toys; did you mean toy?"]
+
+
+FAMILY = '''"""What the methods of this file share."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from bench import Count, Positive, Presets, Run, method
+
+STEPS = 7
+
+
+@dataclass(frozen=True)
+class Shared:
+    steps: Count = STEPS
+    lr: Positive = 0.1
+    """Of every step."""
+
+    presets: ClassVar[Presets] = {"smoke": {"steps": 2}}
+
+    def fit(self, problem, run: Run):
+        return None
+
+
+@method("toy")
+@dataclass(frozen=True)
+class Child(Shared):
+    """Shares."""
+
+    width: Count = 3
+    lr: Positive = 0.5
+    """Longer ones."""
+'''
+
+
+def test_settings_that_are_inherited_are_read_in_the_order_of_the_dataclass_and_those_set_anew_win(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "child.py"
+    file.write_text(FAMILY)
+    entry = registry.load([file]).method("toy", "child")
+    assert [(setting.name, setting.default, setting.meaning) for setting in entry.settings] == [
+        ("steps", 7, ""),
+        ("lr", 0.5, "Longer ones."),
+        ("width", 3, ""),
+    ]
+    assert entry.presets == {"smoke": {"steps": 2}}
+    assert "fit" in entry.members
+    assert [item.name for item in dataclasses.fields(entry.import_class())] == ["steps", "lr", "width"]
+
+
+def test_a_base_in_another_file_of_the_tree_is_found_and_its_own_names_are_used(tmp_path: Path) -> None:
+    file = tmp_path / "adopted.py"
+    file.write_text(
+        "from dataclasses import dataclass\n"
+        "from allwin_toy.family import Family as Parent\nfrom bench import method\n\n\n"
+        '@method("toy")\n@dataclass(frozen=True)\nclass Adopted(Parent):\n    """Adopted."""\n'
+    )
+    (setting,) = registry.load([file]).method("toy", "adopted").settings
+    assert (setting.name, setting.default) == ("steps", 11)
+
+
+def test_classes_that_inherit_from_one_another_in_a_circle_break_alone(tmp_path: Path) -> None:
+    file = tmp_path / "circle.py"
+    file.write_text(
+        "from dataclasses import dataclass\nfrom bench import method\n\n\n"
+        "@dataclass\nclass A(B):\n    pass\n\n\n"
+        '@method("toy")\n@dataclass\nclass B(A):\n    """Round."""\n'
+    )
+    with pytest.raises(UserError, match="RecursionError"):
+        registry.load([file])
