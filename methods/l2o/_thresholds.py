@@ -1,27 +1,42 @@
 """Shrinkage that the methods of the LASSO family share: soft thresholds, with and without support selection."""
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
-def soft_threshold(z: Float[Tensor, "b n"], theta: Float[Tensor, ""]) -> Float[Tensor, "b n"]:
-    """S_theta(z): entries move towards zero by theta, and no further."""
+def soft_threshold(z: Float[Tensor, "b n"], theta: Float[Tensor, "..."]) -> Float[Tensor, "b n"]:
+    """S_theta(z): entries move towards zero by theta, which is one for all or one an instance, and no further."""
     return z.sign() * (z.abs() - theta).clamp(min=0)
 
 
 def select_support(z: Float[Tensor, "b n"], theta: Float[Tensor, ""], percent: float) -> Float[Tensor, "b n"]:
-    """SS_{theta, percent}(z): that part of an instance's entries, the largest, passes unshrunk where above theta.
-
-    The number of entries is rounded; entries of equal magnitude pass together. Which ones pass has no gradient.
-    """
+    """SS_{theta, percent}(z): the selected entries pass unshrunk. Which ones pass has no gradient."""
     shrunk = soft_threshold(z, theta)
+    passing = selected(z, theta, percent)
+    return shrunk if passing is None else torch.where(passing, z, shrunk)
+
+
+def selected(z: Float[Tensor, "b n"], theta: Float[Tensor, ""], percent: float) -> Bool[Tensor, "b n"] | None:
+    """The largest `percent` of an instance's entries, where above theta; None where that is not a single entry.
+
+    Their number is rounded; entries of equal magnitude pass together.
+    """
     count = round(z.shape[-1] * percent / 100)
     if count == 0:
-        return shrunk
+        return None
     magnitude = z.detach().abs()
-    least = magnitude.topk(count, sorted=False).values.amin(dim=-1, keepdim=True)
-    return torch.where((magnitude >= least) & (magnitude > theta), z, shrunk)
+    return (magnitude >= least_of_the_largest(magnitude, count)) & (magnitude > theta)
+
+
+def least_of_the_largest(magnitude: Float[Tensor, "b n"], count: int) -> Float[Tensor, "b 1"]:
+    """The `count`-th largest entry of each row."""
+    if magnitude.device.type == "cpu":
+        # numpy's partition is three to five times as fast here as torch's topk and kthvalue.
+        place = magnitude.shape[-1] - count
+        return torch.from_numpy(np.partition(magnitude.numpy(), place, axis=-1)[:, place : place + 1])
+    return magnitude.topk(count, sorted=False).values.amin(dim=-1, keepdim=True)
 
 
 def selection_percents(layers: int, rate: float, limit: float) -> list[float]:

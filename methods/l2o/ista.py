@@ -19,10 +19,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bench import Positive, Presets, Run, method
-from methods.l2o._classic import step_size, tune
+from methods.l2o._classic import step_size, tune_weight
 from methods.l2o._thresholds import soft_threshold
-from methods.l2o._unroll import take
-from tasks.l2o import SparseProblem
+from methods.l2o._unroll import of_the_lasso_family, take
+from tasks.l2o import Problem, SparseProblem
 from tasks.l2o.lasso import Instances
 
 
@@ -55,6 +55,10 @@ class ISTA:
 
     presets: ClassVar[Presets] = {}
 
-    def fit(self, problem: SparseProblem, run: Run) -> nn.Module:
-        step = step_size(problem.dictionary, self.step_rule)
-        return tune(partial(ISTASolver, step), self.weights, problem, run)
+    def build(self, problem: SparseProblem) -> ISTASolver:
+        return ISTASolver(step_size(problem.dictionary, self.step_rule), problem.weight)
+
+    def fit(self, problem: Problem, run: Run) -> nn.Module:
+        sparse = of_the_lasso_family(problem)
+        step = step_size(sparse.dictionary, self.step_rule)
+        return tune_weight(partial(ISTASolver, step), self.weights, sparse, run)

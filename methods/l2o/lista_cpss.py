@@ -3,23 +3,21 @@
 Chen, Liu, Wang and Yin, NeurIPS 2018; as in Open-L2O (Chen et al., JMLR 2022), figure 5.
 
     x_k = SS_{theta_k, q_k}( x_{k-1} + W_k^T (b - A x_{k-1}) )       `SelectingLayer`
-    q_k = min(selection_rate * k, selection_limit), in percent       `selection_percents`
+    q_k = min(selection_rate * k, selection_limit), in percent       `Selecting.percents`
 
 Differs from Open-L2O's code, as the first authors' code does: W_k starts at A / L, which is ISTA, not at A, whose
 iteration diverges and which only layer-wise training survives. The selected number of entries is rounded. Departures of
 the training: see `_unroll`.
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bench import Count, NonNegative, Positive, Presets, Run, Search, UnitInterval, method
-from methods.l2o._thresholds import select_support, selection_percents
-from methods.l2o._unroll import take, train
+from bench import method
+from methods.l2o._thresholds import select_support
+from methods.l2o._unroll import Selecting, State, UnrolledNetwork
 from tasks.l2o import SparseProblem
 from tasks.l2o.lasso import Instances, lipschitz
 
@@ -32,64 +30,14 @@ class SelectingLayer(nn.Module):
         self.theta = nn.Parameter(dictionary.new_tensor(weight / scale))
         self.percent = percent
 
-    def forward(self, x: Float[Tensor, "b n"], instances: Instances) -> Float[Tensor, "b n"]:
-        return select_support(x + instances.residual(x) @ self.matrix, self.theta, self.percent)
-
-
-class LISTACPSSNetwork(nn.Module):
-    def __init__(self, dictionary: Float[Tensor, "m n"], weight: float, percents: Sequence[float]) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(SelectingLayer(dictionary, weight, percent) for percent in percents)
-
-    def iterates(self, instances: Instances) -> Iterator[Float[Tensor, "b n"]]:
-        x = instances.start
-        for layer in self.layers:
-            x = layer(x, instances)
-            yield x
-
-    def forward(self, instances: Instances, steps: int) -> Float[Tensor, "k b n"]:
-        return take(self.iterates(instances), steps)
+    def forward(self, instances: Instances, x: Float[Tensor, "b n"]) -> State:
+        return (select_support(x + instances.residual(x) @ self.matrix, self.theta, self.percent),)
 
 
 @method("l2o", paper="open_l2o")
 @dataclass(frozen=True)
-class LISTACPSS:
+class LISTACPSS(Selecting):
     """Learned ISTA with coupled weights and support selection: the largest entries pass without being shrunk."""
 
-    layers: Count = 16
-    weight: Positive = 0.4
-    """Thresholds start at `weight` over the largest eigenvalue of A^T A."""
-    selection_rate: NonNegative = 1.2
-    """Percent of the entries that a layer selects, times its number."""
-    selection_limit: NonNegative = 13.0
-    """The most that a layer selects, in percent."""
-    training: Literal["layer-wise", "end-to-end"] = "layer-wise"
-    batch: Count = 128
-    stage_steps: tuple[Count, Count, Count] = (200_000, 200_000, 200_000)
-    """Greatest length of each of a layer's three stages, in steps (LISTA-CPSS); end-to-end times the layers."""
-    lrs: tuple[Positive, Positive, Positive] = (5e-4, 1e-4, 1e-5)
-    """Adam's step size in each stage."""
-    layer_decay: UnitInterval = 1.0
-    """Step size of a layer relative to that of the next. The authors' 0.3 has no effect in their code."""
-    validate_every: Count = 400
-    """Steps between validations: an epoch of the authors' 51,200 pairs."""
-    patience: Count = 5
-    """Validations without improvement that end a stage."""
-
-    presets: ClassVar[Presets] = {
-        "smoke": {"layers": 4, "stage_steps": (10, 10, 10)},
-        "small": {"stage_steps": (50, 100, 50), "lrs": (2e-3, 1e-3, 2e-4)},
-        "gpu": {"stage_steps": (400, 800, 200)},
-    }
-    search: ClassVar[Search] = {
-        "lrs": "[[5e-4, 1e-4, 1e-5], [1e-3, 5e-4, 1e-4], [2e-3, 1e-3, 2e-4], [5e-3, 2e-3, 5e-4], [2e-2, 1e-2, 2e-3]]",
-    }
-
-    def build(self, problem: SparseProblem) -> LISTACPSSNetwork:
-        percents = selection_percents(self.layers, self.selection_rate, self.selection_limit)
-        return LISTACPSSNetwork(problem.dictionary, self.weight, percents)
-
-    def fit(self, problem: SparseProblem, run: Run) -> nn.Module:
-        net = self.build(problem).to(run.device)
-        train(net, problem, run, self)
-        return net
+    def build(self, problem: SparseProblem) -> UnrolledNetwork:
+        return UnrolledNetwork(SelectingLayer(problem.dictionary, self.weight, q) for q in self.percents)

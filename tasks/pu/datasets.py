@@ -17,7 +17,7 @@ from torch import Tensor
 from bench import DataFile, DatasetCard, MissingData
 from bench.data import locate, package_file
 from tasks.pu.networks import Architecture
-from tasks.pu.readers import Images, read_cifar10, read_cifar10_20k, read_idx_part, read_mnist_10k, read_table
+from tasks.readers import Images, read_cifar10, read_cifar10_20k, read_idx_part, read_mnist_10k, read_table
 
 CIFAR10_20K_FILES = (
     DataFile("labels.npz", 306197, "e4129425575a36efbacdad3867dc20e502366266c40b92e84eb91f7ec164f3b2"),

@@ -10,7 +10,7 @@ import torch
 from bench import MissingData, UserError
 from tasks.pu import PU
 from tasks.pu.datasets import CARD, RECIPES
-from tasks.pu.readers import Images, read_idx
+from tasks.readers import Images, read_idx
 
 
 def rows(images: torch.Tensor) -> set[bytes]:

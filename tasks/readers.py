@@ -1,4 +1,4 @@
-"""Reads the files of the data sets, each layout once a process.
+"""Reads the files of image sets, each layout once a process; for all tasks.
 
 n images, c channels, h w pixels
 """
