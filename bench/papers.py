@@ -146,6 +146,8 @@ class PaperTable(_Strict):
     place: str
     """Where it stands: `table 5`, `figure 3 (a)`, `README`."""
     note: str = ""
+    discussion: str = ""
+    """In our words: where what was measured here departs from what was published, and why."""
     run: Recipe = Field(default_factory=Recipe)
     columns: list[TableColumn] = Field(min_length=1)
     rows: list[TableRow] = Field(min_length=1)
@@ -234,6 +236,8 @@ class Paper(_Strict):
     """arXiv number or DOI."""
     note: str = ""
     """What a reader of all its tables must know: which figures could be read where."""
+    discussion: str = ""
+    """As of a table, of the paper as a whole."""
     tables: list[PaperTable]
     claims: list[Claim]
 
