@@ -79,6 +79,11 @@ def _finding(paper: Paper, claim: Claim, budget: Budget, evidence: Evidence) -> 
     flat = [one for by_place in measured for by_side in by_place for one in by_side]
     cells = tuple({cell.key: cell for one in flat for cell in one.cells}.values())
     n = len(set.intersection(*(set(one.values) for one in flat)))
+    better = claim.better or evidence.better(claim.task, claim.quantity)
+    if not better and claim.test != "correlation" and all(one.cells for one in flat):
+        # Told before anything is run in vain.
+        why = f"which way is {claim.quantity} good? task {claim.task} does not say; say so in `better`"
+        return Finding(paper.name, claim, budget, "not run", None, None, None, n, why)
     if gaps := [(one.gap, one.cells) for one in flat if one.gap]:
         gap, theirs = min(gaps, key=lambda pair: GRAVITY.index(pair[0].state))
         why = f"{theirs[0].spec.method} on {theirs[0].spec.dataset}: {gap.why}" if theirs else gap.why
@@ -89,8 +94,6 @@ def _finding(paper: Paper, claim: Claim, budget: Budget, evidence: Evidence) -> 
         return Finding(paper.name, claim, budget, "not run", None, None, None, n, why, () if waiting else cells)
     if claim.test == "correlation":
         return Finding(paper.name, claim, budget, *_correlated(claim, *map(_by_seed, measured)), cells=cells)
-    better = claim.better or evidence.better(claim.task, claim.quantity)
-    assert better, "what a task does not tell, the claim has to"
     first, second = _by_seed(measured[0]).mean(axis=0)
     pair = (first, second) if better == "high" else (second, first)
     return Finding(paper.name, claim, budget, *compare(claim.test, claim.minimum_effect, *pair), cells=cells)

@@ -4,6 +4,7 @@ Such trials are cells of a grid like any other, so that reasons to skip, keys an
 with a cell's own key counts; one of the same spec that other code made is told as stale.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from bench import data
 from bench.contracts import STAGES, Budget, Stage
 from bench.grid import Cell, Choice, expand
 from bench.keys import canonical
-from bench.record import Record
+from bench.record import Curve, Record
 from bench.registry import Registry
 from bench.suite import Block, Suite
 from bench.validate import split_reference
@@ -26,13 +27,36 @@ class Ask:
     method: str
     """As in a suite: `nnpu`, or `outer(inner)`."""
     quantity: str
-    """`metric.error`, `cost.macs`, `training.fit_s`."""
+    """`metric.error`, `cost.macs`, `training.fit_s`, `curve.loss@8`."""
     seeds: int
     parameters: Mapping[str, Any] = field(default_factory=dict)
     dataset: str | None = None
     """None: the task's first."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     stages: tuple[Stage, ...] = STAGES
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What is read from a record: `metric.error`, or a point of a curve of evaluation, `curve.loss@8`."""
+
+    group: str
+    name: str
+    x: float | None = None
+    """Where on the curve."""
+
+
+def parse_quantity(text: str) -> Quantity | None:
+    """The quantity of this name; None if it is none."""
+    group, _, name = text.partition(".")
+    if group in ("metric", "cost", "training") and name:
+        return Quantity(group, name)
+    curve, _, place = name.rpartition("@")
+    try:
+        x = float(place)
+    except ValueError:
+        return None
+    return Quantity(group, curve, x) if group == "curve" and curve and math.isfinite(x) else None
 
 
 @dataclass(frozen=True)
@@ -77,12 +101,13 @@ class Evidence:
         cells = self._cells_of(ask, budget)
         if isinstance(cells, Gap):
             return Measured({}, (), cells)
-        if gap := self._no_quantity(ask, cells[0].spec.dataset):
-            return Measured({}, (), gap)
+        quantity = self._quantity(ask, cells[0].spec.dataset)
+        if isinstance(quantity, Gap):
+            return Measured({}, (), quantity)
         values: dict[int, float] = {}
         gaps: list[Gap] = []
         for cell in cells:
-            found = self._value(cell, ask.quantity)
+            found = self._value(cell, quantity)
             if isinstance(found, Gap):
                 gaps.append(found)
             else:
@@ -90,10 +115,12 @@ class Evidence:
         return Measured(values, tuple(cells), _together(gaps, len(cells)))
 
     def better(self, task: str, quantity: str) -> Literal["high", "low"] | None:
-        """Which way is good, where the task declares that."""
+        """Which way is good, where the task declares that; on a curve, as for the metric of its name."""
         entry = self._registry.tasks.get(task)
-        metrics = {f"metric.{metric.name}": metric.better for metric in entry.metrics} if entry else {}
-        return metrics.get(quantity)
+        asked = parse_quantity(quantity)
+        if entry is None or asked is None or asked.group not in ("metric", "curve"):
+            return None
+        return next((metric.better for metric in entry.metrics if metric.name == asked.name), None)
 
     def failed(self, cells: Iterable[Cell]) -> bool:
         """Whether a trial of these was tried and left no result."""
@@ -154,18 +181,19 @@ class Evidence:
                 return Gap("could not run", f"{broken.name} cannot be used: {broken.message}; mend {broken.path}")
         return Gap("not here", f"no {what} here yet")
 
-    def _no_quantity(self, ask: Ask, dataset: str) -> Gap | None:
-        group, _, name = ask.quantity.partition(".")
-        if group not in ("metric", "cost", "training") or not name:
-            return Gap("not here", f"{ask.quantity} is no quantity: write metric.NAME, cost.NAME or training.NAME")
+    def _quantity(self, ask: Ask, dataset: str) -> Quantity | Gap:
+        asked = parse_quantity(ask.quantity)
+        if asked is None:
+            mend = "write metric.NAME, cost.NAME, training.NAME, or curve.NAME@X with a number X"
+            return Gap("not here", f"{' '.join(ask.quantity.split())} is no quantity: {mend}")
         task = self._registry.task(ask.task)
-        if group == "metric" and name not in [metric.name for metric in task.metrics_on(dataset)]:
-            return Gap("not here", f"no metric {name} of task {task.name} on {dataset} here yet")
-        return None
+        if asked.group == "metric" and asked.name not in [metric.name for metric in task.metrics_on(dataset)]:
+            return Gap("not here", f"no metric {asked.name} of task {task.name} on {dataset} here yet")
+        return asked
 
     # From cells to values ---------------------------------------------------------------------------------------------
 
-    def _value(self, cell: Cell, quantity: str) -> float | Gap:
+    def _value(self, cell: Cell, quantity: Quantity) -> float | Gap:
         record = self._by_key.get(cell.key)
         if record and record.failure and record.failure.cause == "missing-data" and cell.skip is None:
             # What was missing then is here now.
@@ -174,13 +202,17 @@ class Evidence:
             return self._no_record(cell)
         if record.failure:
             return Gap("could not run", f"{record.failure.cause}: {' '.join(record.failure.message.split())}")
-        group, _, name = quantity.partition(".")
-        if group == "metric":
+        name = quantity.name
+        missing = Gap("could not run", f"its record holds no {quantity.group}.{name}")
+        if quantity.x is not None:
+            curve = record.curves.get(name)
+            return _point(curve, name, quantity.x) if curve else missing
+        if quantity.group == "metric":
             metric = record.metrics.get(name)
-            return metric.value if metric else Gap("could not run", f"its record holds no {quantity}")
-        cost = (record.costs if group == "cost" else record.training).get(name)
+            return metric.value if metric else missing
+        cost = (record.costs if quantity.group == "cost" else record.training).get(name)
         if cost is None:
-            return Gap("could not run", f"its record holds no {quantity}")
+            return missing
         if cost.value is None:
             return Gap("could not run", f"{name} not measured: {' '.join(cost.reason.split())}")
         return cost.value
@@ -193,6 +225,27 @@ class Evidence:
             return Gap("not run", "not run yet")
         changed = [part for part, text in cell.parts.items() if twin.parts.get(part) != text]
         return Gap("not run", f"stale: made by earlier code or elsewhere ({', '.join(changed)})")
+
+
+def _point(curve: Curve, name: str, x: float) -> float | Gap:
+    """The curve's value at x itself: nothing is read between its points."""
+    if curve.origin == "fit":
+        # A long one was averaged down when its record was written, and says so nowhere.
+        return Gap("could not run", f"curve.{name} was logged by fit, whose points may be means over several steps")
+    values = [y for place, y in zip(curve.x, curve.y, strict=True) if place == x]
+    if not values:
+        sides = (
+            max((place for place in curve.x if place < x), default=None),
+            min((place for place in curve.x if place > x), default=None),
+        )
+        nearest = " and ".join(f"{place:.15g}" for place in sides if place is not None)
+        told = f"nearest: {nearest}" if nearest else "it has no points"
+        return Gap("could not run", f"curve.{name} has no {curve.x_name} {x:.15g}; {told}")
+    if len(values) > 1:
+        return Gap("could not run", f"curve.{name} has {len(values)} values at {curve.x_name} {x:.15g}")
+    if values[0] is None:
+        return Gap("could not run", f"curve.{name} is not finite at {curve.x_name} {x:.15g}")
+    return values[0]
 
 
 def _together(gaps: list[Gap], seeds: int) -> Gap | None:

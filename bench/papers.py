@@ -53,7 +53,8 @@ class Recipe(_Strict):
     stages: list[Stage] | None = None
     """`[profile]` for what needs no fit."""
     quantity: str | None = None
-    """`metric.error`, `cost.macs`, `training.fit_s`: a column of the store's frame."""
+    """`metric.error`, `cost.macs`, `training.fit_s`: a column of the store's frame; or `curve.loss@8`, the value of a
+    curve of evaluation at x = 8."""
     scale: float | None = None
     offset: float | None = None
     """printed = scale x measured + offset: percent from a share, accuracy from an error, FLOPs from MACs."""
@@ -146,6 +147,8 @@ class PaperTable(_Strict):
     place: str
     """Where it stands: `table 5`, `figure 3 (a)`, `README`."""
     note: str = ""
+    discussion: str = ""
+    """In our words: where what was measured here departs from what was published, and why."""
     run: Recipe = Field(default_factory=Recipe)
     columns: list[TableColumn] = Field(min_length=1)
     rows: list[TableRow] = Field(min_length=1)
@@ -195,12 +198,12 @@ class Claim(_Strict):
     certainty: Certainty
     task: str
     quantity: str
-    """`metric.error`, `cost.latency_ms`, `training.fit_s`."""
+    """`metric.error`, `cost.latency_ms`, `training.fit_s`, `curve.loss@8`."""
     test: Literal["better", "not-worse", "correlation"]
     """`better`: first beats second by more than `minimum_effect`; `not-worse`: first is at most that much behind;
     `correlation`: Spearman's rank correlation of `quantity` and `other` over `methods` is above it."""
     better: Literal["high", "low"] | None = None
-    """Which way is good; for a metric the task says so."""
+    """Which way is good; for a metric, and for a curve of a metric's name, the task says so."""
     first: Side | None = None
     second: Side | None = None
     methods: list[Side] = Field(default_factory=list)
@@ -216,7 +219,8 @@ class Claim(_Strict):
             raise ValueError(f"claim {self.id}: a correlation needs `other` and at least three `methods`")
         if self.test != "correlation" and not (self.first and self.second):
             raise ValueError(f"claim {self.id}: {self.test} needs `first` and `second`")
-        if self.test != "correlation" and not self.quantity.startswith("metric.") and self.better is None:
+        told = self.better is not None or self.quantity.startswith(("metric.", "curve."))
+        if self.test != "correlation" and not told:
             raise ValueError(f"claim {self.id}: which way is {self.quantity} good? say so in `better`")
         return self
 
@@ -233,6 +237,8 @@ class Paper(_Strict):
     """arXiv number or DOI."""
     note: str = ""
     """What a reader of all its tables must know: which figures could be read where."""
+    discussion: str = ""
+    """As of a table, of the paper as a whole."""
     tables: list[PaperTable]
     claims: list[Claim]
 

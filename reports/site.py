@@ -245,6 +245,7 @@ def _paper(site: Site, judged: Judged, address: str) -> str:
             ("Reference", message(paper.reference)),
         ],
         note=note(paper.note),
+        discussion=note(paper.discussion),
         methods=here,
         verdicts=VERDICTS,
         figures=judged.verdicts(),

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from bench.agreement import Agreement, agreements
 from bench.claims import Finding, findings
 from bench.claims import Verdict as ClaimVerdict
 from bench.contracts import BUDGETS, Budget
@@ -37,6 +38,9 @@ class Judged:
     """Of every cell of its tables the judgement that says most, and at which budget."""
     claims: tuple[Finding, ...]
     """At every budget that a claim offers."""
+    orders: tuple[Agreement, ...]
+    """Of every column at every budget that has rows enough, on the device that has the most; the largest budget first.
+    """
 
     def verdicts(self) -> dict[str, int]:
         """How many figures have each verdict; the blanks of a table are none."""
@@ -52,9 +56,13 @@ class Judged:
 def judged(paper: Paper, evidences: Sequence[Evidence], budgets: Iterable[Budget]) -> Judged:
     """Holds a paper against what a store has, on each device, at these budgets. Runs nothing."""
     candidates: dict[tuple[str, str, str], list[tuple[Budget, Reproduction]]] = {}
+    orders: dict[tuple[str, str, Budget], list[Agreement]] = {}
     for budget in sorted(budgets, key=BUDGETS.index, reverse=True):
         for evidence in evidences:
-            for one in reproductions(paper, paper.tables, budget, evidence):
+            listed = reproductions(paper, paper.tables, budget, evidence)
+            for order in agreements(listed):
+                orders.setdefault((order.table.id, order.column.id, order.budget), []).append(order)
+            for one in listed:
                 candidates.setdefault((one.table.id, one.row.id, one.column.id), []).append((budget, one))
     best_claims: dict[tuple[str, str], list[Finding]] = {}
     for evidence in evidences:
@@ -64,6 +72,7 @@ def judged(paper: Paper, evidences: Sequence[Evidence], budgets: Iterable[Budget
         paper,
         tuple(max(found, key=lambda pair: _weight(pair[1])) for found in candidates.values()),
         tuple(max(found, key=lambda one: (one.verdict != "not run", one.n)) for found in best_claims.values()),
+        tuple(max(found, key=lambda order: order.n) for found in orders.values()),
     )
 
 
@@ -85,12 +94,18 @@ def note(text: str) -> str:
 def table_views(found: Judged) -> list[dict[str, Any]]:
     """Each table ready for the template, its cells in the order of the page."""
     return [
-        _table_view(table, [pair for pair in found.figures if pair[1].table.id == table.id])
+        _table_view(
+            table,
+            [pair for pair in found.figures if pair[1].table.id == table.id],
+            [order for order in found.orders if order.table.id == table.id],
+        )
         for table in found.paper.tables
     ]
 
 
-def _table_view(table: PaperTable, figures: Sequence[tuple[Budget, Reproduction]]) -> dict[str, Any]:
+def _table_view(
+    table: PaperTable, figures: Sequence[tuple[Budget, Reproduction]], orders: Sequence[Agreement]
+) -> dict[str, Any]:
     cells = {(one.row.id, one.column.id): (budget, one) for budget, one in figures}
     tried = {one.column.id for _, one in figures if one.measured or one.verdict == "could not run"}
     usual = _usual(one for _, one in figures)
@@ -106,6 +121,8 @@ def _table_view(table: PaperTable, figures: Sequence[tuple[Budget, Reproduction]
         "title": message(table.title),
         "place": message(table.place),
         "note": note(table.note),
+        "discussion": note(table.discussion),
+        "orders": [note(order.told) for order in orders],
         "columns": [_column(column, column.id in tried) for column in table.columns],
         "conventions": _conventions(table),
         "rows": rows,

@@ -17,6 +17,7 @@ from allwin.running import Engine, engine_options
 from bench.contracts import BUDGETS, Budget
 
 if TYPE_CHECKING:
+    from bench.agreement import Agreement
     from bench.evidence import Evidence
     from bench.papers import Figure
     from bench.reproduction import Reproduction
@@ -43,9 +44,11 @@ def command(
 ) -> int:
     """Run what measures a paper's figures, and print published, measured, difference and verdict.
 
-    PAPER is a paper's name, or all. Exit code 1 if a trial failed; a figure that is not reproduced is a result.
+    Below a table stands whether its rows come in the published order. PAPER is a paper's name, or all. Exit code 1 if a
+    trial failed; a figure that is not reproduced is a result.
     """
     from allwin.output import print_json
+    from bench.agreement import agreements
     from bench.reproduction import reproductions
 
     chosen = chosen_tables(target)
@@ -58,7 +61,8 @@ def command(
     if listed is None:
         return code
     if as_json:
-        print_json([_document(one) for one in listed])
+        orders = [_order(one) for one in agreements(listed)]
+        print_json({"figures": [_document(one) for one in listed], "orders": orders})
     else:
         _print(listed, budget)
     return code
@@ -79,8 +83,23 @@ def _document(one: "Reproduction") -> dict[str, Any]:
     }
 
 
+def _order(one: "Agreement") -> dict[str, Any]:
+    return {
+        "paper": one.paper,
+        "table": one.table.id,
+        "column": one.column.id,
+        "budget": one.budget,
+        "n": one.n,
+        "rho": one.rho,
+        "moved": [
+            {"row": moved.row.id, "published": moved.published, "measured": moved.measured} for moved in one.moved
+        ],
+    }
+
+
 def _print(listed: "list[Reproduction]", budget: Budget) -> None:
-    from allwin.output import print_line, print_table
+    from allwin.output import one_line, print_line, print_table
+    from bench.agreement import agreements
     from bench.papers import CERTAINTY_MARKS, Kind
     from bench.reproduction import VERDICTS
 
@@ -96,6 +115,8 @@ def _print(listed: "list[Reproduction]", budget: Budget) -> None:
             title=f"{paper}/{name}: {table.title} ({table.place}), at {budget} budget",
             right=("published", "measured", "difference"),
         )
+        for order in agreements(rows):
+            print_line(one_line(order.told))
         print_line()
     counts = Counter((one.kind, one.verdict) for one in listed)
     kinds = [kind for kind in (*get_args(Kind), None) if any(kind == counted for counted, _ in counts)]

@@ -157,6 +157,7 @@ def describe_paper(name: str) -> dict[str, Any]:
         "name": paper.name,
         "summary": paper.title,
         "doc": " ".join(paper.note.split()),
+        "discussion": " ".join(paper.discussion.split()),
         "authors": paper.authors,
         "venue": paper.venue,
         "reference": paper.reference,
@@ -259,6 +260,8 @@ def _print_paper(document: dict[str, Any]) -> None:
     figures = [table["figures"] for table in document["tables"]]
     rows = [[table["name"], table["title"], table["place"], *table["figures"].values()] for table in document["tables"]]
     rows.append(["", "all", "", *(sum(counted[certainty] for counted in figures) for certainty in certainties)])
+    if document["discussion"]:
+        print_line(f"\nWhat we found: {document['discussion']}")
     print_line()
     print_table(["table", "title", "place", *certainties], rows, title="figures, by certainty", right=certainties)
     print_line()

@@ -26,7 +26,7 @@ from bench.stats.ranks import (
     rank_test,
     ranks,
 )
-from bench.stats.resampling import Association, association, bootstrap_interval
+from bench.stats.resampling import Association, association, bootstrap_interval, correlation
 
 __all__ = [
     "ALPHA",
@@ -42,6 +42,7 @@ __all__ = [
     "average_ranks",
     "bootstrap_interval",
     "cliques",
+    "correlation",
     "critical_difference",
     "half_widths",
     "holm",

@@ -19,6 +19,8 @@ LEAST_POINTS = 4
 UNDEFINED = 0.05
 """Share of resamples without a correlation (all points alike) above which there is no interval."""
 
+TESTS = {"spearman": stats.spearmanr, "kendall": stats.kendalltau}
+
 
 @dataclass(frozen=True)
 class Association:
@@ -45,6 +47,21 @@ def bootstrap_interval(
     return low, high
 
 
+def correlation(
+    x: Sequence[float], y: Sequence[float], kind: Literal["spearman", "kendall"] = "spearman"
+) -> float | None:
+    """Spearman's rho or Kendall's tau-b; None where a side is constant.
+
+    Raises `ValueError` for lengths that differ, fewer than two points, or a value that is not finite.
+    """
+    first, second = finite(x), finite(y)
+    if len(first) != len(second) or len(first) < 2:
+        raise ValueError(f"a correlation needs two or more pairs, got {len(first)} and {len(second)} values")
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return None
+    return float(TESTS[kind](first, second).statistic)
+
+
 def association(
     x: Sequence[float], y: Sequence[float], kind: Literal["spearman", "kendall"] = "spearman", seed: int = 0
 ) -> Association | None:
@@ -54,17 +71,14 @@ def association(
     in twenty: then there is no interval. Raises `ValueError` for lengths that differ, fewer than two points, or a value
     that is not finite.
     """
+    value = correlation(x, y, kind)
+    if value is None:
+        return None
     first, second = finite(x), finite(y)
-    if len(first) != len(second) or len(first) < 2:
-        raise ValueError(f"a correlation needs two or more pairs, got {len(first)} and {len(second)} values")
-    test = stats.spearmanr if kind == "spearman" else stats.kendalltau
 
     def coefficient(a: Any, b: Any) -> float:
-        return float(test(a, b).statistic)
+        return float(TESTS[kind](a, b).statistic)
 
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        return None
-    value = coefficient(first, second)
     if len(first) < LEAST_POINTS:
         return Association(value, None, None, len(first))
     low, high, undefined = _resampled((first, second), coefficient, seed, vectorized=False)

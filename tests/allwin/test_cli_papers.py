@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from site_factory import ordered_content, ordered_records
 
 from allwin.commands import reproduce
 from bench import papers
@@ -19,6 +20,9 @@ authors: Gauss and Cauchy
 venue: "1809"
 reference: none
 note: Not a real paper.
+discussion: |
+  Ours
+  are nearer.
 tables:
   - id: distances
     title: Distances
@@ -104,7 +108,7 @@ INLINE = ("--budget", "smoke", "--engine", "inline")
 
 
 def rows(text: str) -> dict[tuple[str, str, str], dict[str, Any]]:
-    return {(row["table"], row["row"], row["column"]): row for row in json.loads(text)}
+    return {(row["table"], row["row"], row["column"]): row for row in json.loads(text)["figures"]}
 
 
 def test_reproduce_runs_what_is_missing_and_judges_every_figure(call: Callable, means: Path, tmp_path: Path) -> None:
@@ -158,7 +162,7 @@ def test_an_exact_figure_agrees_to_the_printed_digit(call: Callable, means: Path
 
 def test_a_trial_that_fails_is_told_and_gives_exit_code_1(call: Callable, means: Path) -> None:
     answer = call("reproduce", "means/broken", *INLINE, "--json")
-    (row,) = json.loads(answer.out)
+    (row,) = json.loads(answer.out)["figures"]
     assert (answer.code, row["verdict"]) == (1, "could not run")
     assert row["why"] == "error: RuntimeError: the paper forgot <b>a term</b>"
     # It stands, also for who only looks.
@@ -185,6 +189,37 @@ def test_certainty_is_visible_and_verdicts_are_counted_by_kind(call: Callable, m
         ["full", "0", "0", "0", "3"],
         ["scaled", "0", "0", "0", "2"],
     ]
+
+
+def test_below_a_table_stands_whether_its_rows_come_in_the_published_order(
+    call: Callable, means: Path, tmp_path: Path
+) -> None:
+    (means.parent / "orders.yaml").write_text(json.dumps(ordered_content()))
+    papers.paper_files.cache_clear()
+    store = Store(tmp_path / "runs")
+    for made in ordered_records():
+        store.add(made)
+    document = json.loads(call("reproduce", "orders", "--budget", "smoke", "--dry-run", "--json").out)
+    assert len(document["figures"]) == 5
+    # Places 1 2 3 4 5 against 3 1 2 4 5: squares 4, 1, 1, so 1 - 6 x 6 / (5 x 24) = 0.7.
+    assert document["orders"] == [
+        {
+            "paper": "orders",
+            "table": "main",
+            "column": "distance",
+            "budget": "smoke",
+            "n": 5,
+            "rho": pytest.approx(0.7),
+            "moved": [{"row": "row-1", "published": 1, "measured": 3}],
+        }
+    ]
+    lines = call("reproduce", "orders", "--budget", "smoke", "--dry-run").out.splitlines()
+    place = lines.index("Distance at smoke budget, order over 5 rows: rho 0.70; Row 1 published 1st, here 3rd")
+    assert lines[place - 1].startswith("Row 5")
+    assert lines[place + 1] == ""
+    # Nothing is there to compare at another budget.
+    other = call("reproduce", "orders", "--budget", "small", "--dry-run", "--json")
+    assert json.loads(other.out)["orders"] == []
 
 
 @pytest.mark.parametrize(
@@ -240,7 +275,7 @@ def test_nothing_is_run_of_a_claim_that_has_no_data_here(call: Callable, means: 
 
 def test_every_figure_of_every_paper_has_a_verdict_and_no_recalled_one_is_judged(call: Callable) -> None:
     answer = call("reproduce", "all", "--dry-run", "--json")
-    document = json.loads(answer.out)
+    document = json.loads(answer.out)["figures"]
     assert answer.code == 0
     assert {row["paper"] for row in document} >= {"fasterseg", "self_pu", "sabn"}
     assert {row["verdict"] for row in document} <= {"reproduced", "not reproduced", "could not run", "not attempted"}
@@ -275,6 +310,9 @@ def test_show_counts_the_figures_of_a_paper_by_certainty(call: Callable, means: 
     assert [claim["budgets"] for claim in document["claims"]] == [["smoke", "paper"]]
     printed = call("show", "means").out
     assert printed.startswith("means (paper): Means\n")
+    assert "\nNot a real paper.\n\nWhat we found: Ours are nearer.\n\n" in printed
+    assert document["discussion"] == "Ours are nearer."
+    assert "What we found" not in call("show", "self_pu").out
     # Four of the paper itself: one distance, two sizes, one of what fails.
     (total,) = [line.split() for line in printed.splitlines() if line.split()[:1] == ["all"]]
     assert total == ["all", "4", "0", "1", "0", "1"]

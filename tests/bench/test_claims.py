@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from record_factory import cost, percent, record
+from record_factory import cost, curve, percent, record
 
 from bench import registry
 from bench.claims import Finding, compare, findings, seeds_to_decide
@@ -172,6 +172,41 @@ def test_the_claim_may_say_which_way_is_good() -> None:
 def test_a_claim_about_a_cost_must_say_which_way_is_good() -> None:
     with pytest.raises(UserError, match=r"which way is cost\.macs good"):
         paper_of(quantity="cost.macs")
+
+
+def at_step_2(records: list[Record], name: str) -> list[Record]:
+    """The distances of these records as the last of three points of a curve, and other metrics."""
+    return [
+        one.model_copy(
+            update={
+                "curves": {name: curve([50.0, 0.0, one.metrics["distance"].value], "evaluate")},
+                "metrics": {"distance": percent(7.0)},
+            }
+        )
+        for one in records
+    ]
+
+
+def test_a_claim_about_a_point_of_a_metrics_curve_takes_the_metrics_direction() -> None:
+    records = standing("sample-mean", [1.0, 2.0, 5.0]) + standing("descent", [3.9, 5.0, 8.1])
+    one = found(at_step_2(records, "distance"), quantity="curve.distance@2")
+    # Low is good, so second minus first: 2.9, 3 and 3.1.
+    assert (one.verdict, one.effect) == ("supported", pytest.approx(3.0))
+
+
+def test_a_claim_about_a_curve_of_no_metric_must_say_which_way_is_good() -> None:
+    records = standing("sample-mean", [1.0, 2.0, 5.0]) + standing("descent", [3.9, 5.0, 8.1])
+    for made in (at_step_2(records, "risk"), []):
+        one = found(made, quantity="curve.risk@2")
+        # Nothing is run for it, since no run would decide.
+        assert (one.verdict, one.effect, one.cells) == ("not run", None, ())
+        assert one.why == "which way is curve.risk@2 good? task toy does not say; say so in `better`"
+    one = found(at_step_2(records, "risk"), quantity="curve.risk@2", better="high")
+    assert (one.verdict, one.effect) == ("contradicted", pytest.approx(-3.0))
+
+
+def test_a_name_that_is_not_here_is_told_before_a_direction_that_nothing_says() -> None:
+    assert found([], task="guessing", quantity="curve.risk@2").why == "no task guessing here yet"
 
 
 def test_data_sets_are_averaged_within_each_seed_with_the_same_weight() -> None:

@@ -176,6 +176,8 @@ def test_a_count_in_millions_keeps_its_decimal_digits() -> None:
 
 # Where there is nothing to judge --------------------------------------------------------------------------------------
 
+QUANTITIES = "write metric.NAME, cost.NAME, training.NAME, or curve.NAME@X with a number X"
+
 
 @pytest.mark.parametrize(
     ("run", "why"),
@@ -189,7 +191,15 @@ def test_a_count_in_millions_keeps_its_decimal_digits() -> None:
         ({"parameters": {"soft": True}}, "no parameter soft of method toy/sample-mean here yet"),
         ({"settings": {"positives": 3}}, "no setting positives of task toy here yet"),
         ({"quantity": "metric.miou"}, "no metric miou of task toy on normal here yet"),
-        ({"quantity": "distance"}, "distance is no quantity: write metric.NAME, cost.NAME or training.NAME"),
+        ({"quantity": "distance"}, f"distance is no quantity: {QUANTITIES}"),
+        ({"quantity": "metric."}, f"metric. is no quantity: {QUANTITIES}"),
+        ({"quantity": "curve.risk"}, f"curve.risk is no quantity: {QUANTITIES}"),
+        ({"quantity": "curve.@8"}, f"curve.@8 is no quantity: {QUANTITIES}"),
+        ({"quantity": "curve.risk@"}, f"curve.risk@ is no quantity: {QUANTITIES}"),
+        ({"quantity": "curve.risk@last"}, f"curve.risk@last is no quantity: {QUANTITIES}"),
+        ({"quantity": "curve.risk@nan"}, f"curve.risk@nan is no quantity: {QUANTITIES}"),
+        ({"quantity": "curve.risk@inf"}, f"curve.risk@inf is no quantity: {QUANTITIES}"),
+        ({"quantity": "loss.risk@8"}, f"loss.risk@8 is no quantity: {QUANTITIES}"),
         ({"settings": {"draws": -1}}, "toy: draws must be above 0"),
         ({"settings": {"draws": [3, 4]}}, "a list of values is a sweep"),
         ({"quantity": None}, "its paper's file does not say how it is measured: no quantity"),

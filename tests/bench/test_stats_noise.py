@@ -12,6 +12,7 @@ from scipy import stats
 from bench.stats import (
     association,
     bootstrap_interval,
+    correlation,
     noise_floor,
     paired_difference,
     paired_differences,
@@ -115,6 +116,8 @@ def test_spearman_and_kendall_worked_by_hand():
     assert association(x, y).value == pytest.approx(0.8)
     assert association(x, y, "kendall").value == pytest.approx(0.6)
     assert association(x, y).n == 5
+    assert correlation(x, y) == pytest.approx(0.8)
+    assert correlation(x, y, "kendall") == pytest.approx(0.6)
 
 
 def test_a_correlation_of_many_points_has_an_interval_that_holds_it():
@@ -138,6 +141,7 @@ def test_so_few_distinct_values_that_resamples_are_often_constant_have_no_interv
 
 def test_a_constant_side_has_no_order_to_agree_with():
     assert association([1.0, 1.0, 1.0, 1.0], [1.0, 2.0, 3.0, 4.0]) is None
+    assert correlation([1.0, 2.0, 3.0, 4.0], [1.0, 1.0, 1.0, 1.0]) is None
 
 
 def test_a_correlation_of_unequal_lengths_is_refused():

@@ -93,6 +93,41 @@ def small_paper() -> Paper:
     return parse_paper(head | {"tables": [table], "claims": claims}, "means", "means.yaml")
 
 
+ORDERED = {"1": 3.0, "2": 1.0, "3": 2.0, "4": 4.0, "5": 5.0}
+"""Published distance of each row of `ordered_content`, and what `ordered_records` measure."""
+
+
+def ordered_content() -> dict[str, Any]:
+    """A paper's file with one table, whose first row is published 1st and measured 3rd."""
+    run = {"task": "toy", "method": "shrunk(sample-mean)", "quantity": "metric.distance", "kind": "scaled", "seeds": 2}
+    rows = [
+        {
+            "id": f"row-{name}",
+            "title": f"Row {name}",
+            "run": {"parameters": {"factor": int(name) / 10}},
+            "cells": {"distance": {"printed": name, "certainty": "paper"}},
+        }
+        for name in ORDERED
+    ]
+    columns = [{"id": "distance", "title": "Distance", "better": "low"}]
+    table = {"id": "main", "title": "Distances", "place": "table 1", "run": run, "columns": columns, "rows": rows}
+    head = {"title": "On orders", "authors": "Gauss", "venue": "1809", "reference": "none"}
+    return head | {"tables": [table], "claims": []}
+
+
+def ordered_records(budget: Budget = "smoke") -> list[Record]:
+    """Two seeds of each row of `ordered_content`, row by row."""
+    made = []
+    for name, distance in ORDERED.items():
+        parameters = {"factor": int(name) / 10}
+        ask = Ask("toy", "shrunk(sample-mean)", "metric.distance", seeds=2, parameters=parameters)
+        for cell in Evidence(KNOWN, []).measured(ask, budget).cells:
+            value = MetricValue(value=distance, unit="1", better="low", items=1)
+            changes = {"key": cell.key, "parts": cell.parts, "spec": cell.spec}
+            made.append(record(metrics={"distance": value}).model_copy(update=changes))
+    return made
+
+
 def judged_paper(records: list[Record], paper: Paper | None = None) -> Judged:
     return judged(paper or small_paper(), [Evidence(KNOWN, records)], ["smoke"])
 

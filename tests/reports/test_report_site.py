@@ -7,11 +7,22 @@ from pathlib import Path
 
 import pytest
 from record_factory import failed, record, skipped
-from site_factory import KNOWN, judged_paper, small_paper, small_set, toy_records, write_small_site
+from site_factory import (
+    KNOWN,
+    judged_paper,
+    ordered_content,
+    ordered_records,
+    small_paper,
+    small_set,
+    toy_records,
+    write_small_site,
+)
 
 from bench.evidence import Evidence
-from bench.papers import Recipe, paper_files
+from bench.papers import Recipe, paper_files, parse_paper
 from reports.addresses import TRIAL_PAGES, addresses
+from reports.build import illustrate
+from reports.site import write_site
 from reports.site_papers import claim_views, judged, table_views
 
 
@@ -239,6 +250,52 @@ def test_a_convention_that_all_columns_share_is_told_once():
         changed = paper.model_copy(update={"tables": [table.model_copy(update={"columns": columns})]})
         (view,) = table_views(judged_paper([], changed))
         assert view["conventions"] == wanted
+
+
+def ordered_paper():
+    return parse_paper(ordered_content(), "orders", "orders.yaml")
+
+
+def test_the_order_of_the_rows_is_told_for_each_budget_that_has_rows_enough_the_largest_first():
+    records = [*ordered_records("smoke"), *ordered_records("small")[:8]]
+    (view,) = table_views(judged(ordered_paper(), [Evidence(KNOWN, records)], ["smoke", "paper", "small"]))
+    # Places 1 2 3 4 against 3 1 2 4: squares 4, 1, 1, so 1 - 6 x 6 / (4 x 15) = 0.4; with a fifth in its place 0.7.
+    assert view["orders"] == [
+        "Distance at small budget, order over 4 rows: rho 0.40; Row 1 published 1st, here 3rd",
+        "Distance at smoke budget, order over 5 rows: rho 0.70; Row 1 published 1st, here 3rd",
+    ]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_several_devices_the_one_with_the_most_rows_tells_their_order(order):
+    records = ordered_records()
+    evidences = [Evidence(KNOWN, records), Evidence(KNOWN, records[:8])][::order]
+    assert [one.n for one in judged(ordered_paper(), evidences, ["smoke"]).orders] == [5]
+
+
+def test_the_page_of_a_paper_tells_orders_and_what_we_found_and_runs_none_of_it(tmp_path):
+    paper = ordered_paper()
+    (table,) = paper.tables
+    rows = [table.rows[0].model_copy(update={"title": "<b>Row</b>"}), *table.rows[1:]]
+    changed = table.model_copy(update={"rows": rows, "discussion": "Ours uses `Adam`, <i>theirs</i> not."})
+    paper = paper.model_copy(update={"tables": [changed], "discussion": "Nearer <u>everywhere</u>."})
+    records = ordered_records()
+    write_site(records, tmp_path, "Orders", KNOWN, [judged_paper(records, paper)], illustrate)
+    page = Page(tmp_path / "papers" / "orders.html")
+    text = " ".join(page.text.split())
+    assert "order over 5 rows: rho 0.70; <b>Row</b> published 1st, here 3rd" in text
+    assert "What we found Ours uses Adam, <i>theirs</i> not." in text
+    assert "What we found Nearer <u>everywhere</u>." in text
+    assert "<code>Adam</code>" in (tmp_path / "papers" / "orders.html").read_text()
+    assert not {"i", "u"} & set(page.tags)
+    assert "#found" in page.links
+    assert "found" in page.ids
+
+
+def test_a_paper_without_a_discussion_has_no_empty_place_for_one(site):
+    page = site[1]["papers/means.html"]
+    assert "What we found" not in page.text
+    assert "found" not in page.ids
 
 
 def test_a_published_figure_below_zero_has_a_true_minus_sign():
