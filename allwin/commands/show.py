@@ -113,6 +113,8 @@ def _describe_entry(entry: Entry) -> dict[str, Any]:
         document["version"] = entry.version
         document["datasets"] = [card.name for card in entry.cards]
         document["metrics"] = [vars(metric) for metric in entry.metrics]
+    else:
+        document["oracle"] = entry.oracle
     return document
 
 
@@ -191,6 +193,7 @@ FACTS = (
     "venue",
     "reference",
     "paper",
+    "oracle",
     "version",
     "task",
     "content",

@@ -270,7 +270,8 @@ class L2O:
         samples = problem.draw(WORKLOAD_INSTANCES, seed=0).to(_device_of(solution))
         m, n = problem.dictionary.shape
         label = f"{problem.steps} iterations on {WORKLOAD_INSTANCES} instances of {m} measurements, {n} unknowns"
-        return Workload(solution, (samples.instances, problem.steps), WORKLOAD_INSTANCES, label)
+        inputs = (samples.instances, problem.steps)
+        return Workload(solution, inputs, WORKLOAD_INSTANCES, label, iterations=problem.steps)
 
 
 def _draw(
