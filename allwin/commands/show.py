@@ -211,6 +211,8 @@ FACTS = (
 def _print(document: dict[str, Any]) -> None:
     print_line(f"{document['name']} ({document['kind']}): {document['summary']}")
     facts = [(word, document[word]) for word in FACTS if document.get(word, "") != ""]
+    # That a method is none goes without saying.
+    facts = [(word, value) for word, value in facts if word != "oracle" or value]
     facts += [
         (word, " ".join(map(str, document[word]))) for word in ("datasets", "seeds", "stages") if word in document
     ]
