@@ -98,6 +98,12 @@ def test_only_the_ranking_metrics_curve_is_drawn_against_costs_else_the_first():
     assert [one.title for one in others if one.against] == ["a_loss against time", "a_loss against MACs"]
 
 
+def test_a_curve_of_the_fit_does_not_stand_in_for_one_of_the_evaluation():
+    curves = {"nmse_db": curve([1.0], "fit", "iteration"), "b_loss": curve([0.0, -1.0], "evaluate", "iteration")}
+    found = charts_of([solver(curves=curves)])
+    assert [one.title for one in found if one.against] == ["b_loss against time", "b_loss against MACs"]
+
+
 def test_hardware_groups_have_boards_of_their_own_and_so_charts():
     records = [solver("a", latency=3.0), solver("b", latency=9.0, hardware="another")]
     by_key = {one.key: one for one in records}
