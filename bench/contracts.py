@@ -73,6 +73,13 @@ class Workload:
     """How many items one call handles: latency is a call's, throughput and energy are an item's."""
     label: str
     """For the reader, such as `256 images of 1 x 28 x 28`."""
+    iterations: int | None = None
+    """How many iterations one call makes, where evaluation curves run along `iteration`; costs of a call are shared
+    out evenly among them."""
+
+    def __post_init__(self) -> None:
+        if self.iterations is not None and not (isinstance(self.iterations, int) and self.iterations >= 1):
+            raise ValueError(f"iterations of a workload must be a whole number of at least 1, got {self.iterations!r}")
 
 
 class Task(Protocol):
@@ -147,13 +154,18 @@ def task(*, version: int) -> Callable[[Class], Class]:  # noqa: ARG001 -- the re
     return register
 
 
-def method(task: str, *, paper: str = "") -> Callable[[Class], Class]:  # noqa: ARG001 -- likewise
-    """Registers a method of `task` under its file's name. `paper` joins the parts of one published system."""
+def method(task: str, *, paper: str = "", oracle: bool = False) -> Callable[[Class], Class]:  # noqa: ARG001 -- likewise
+    """Registers a method of `task` under its file's name. `paper` joins the parts of one published system.
+
+    An `oracle` uses what no method may use: boards show it as a reference, outside every rank and test.
+    """
 
     def register(cls: Class) -> Class:
         for member in ("fit", "presets"):
             if not hasattr(cls, member):
                 raise TypeError(f"method {cls.__name__}: it has no `{member}`; see docs/contracts.md")
+        # `allwin check` alone looks at it; the harness has it from the source.
+        cls.declared_oracle = oracle  # type: ignore[attr-defined]
         return cls
 
     return register

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from bench import provenance
-from bench.contracts import Evaluation
+from bench.contracts import Evaluation, Workload
 from bench.data import fingerprint
 from bench.errors import Diverged, NotANumber
 from bench.failures import failure_from
@@ -119,8 +119,7 @@ class Execution:
 
         def prepare() -> None:
             nonlocal packed
-            workload = self._task.workload(self._solution, self.loaded.problem)
-            self.record_fields["workload"] = workload.label
+            workload = self._workload()
             packed = pack((workload, self._solution))
 
         self._stage("profile", prepare)
@@ -207,11 +206,15 @@ class Execution:
             )
 
     def _profile(self) -> None:
-        workload = self._task.workload(self._solution, self.loaded.problem)
-        self.record_fields["workload"] = workload.label
         self.record_fields["costs"] = profile(
-            workload, self._solution, torch.device(self.trial.cell.spec.device), self.trial.cell.spec.budget
+            self._workload(), self._solution, torch.device(self.trial.cell.spec.device), self.trial.cell.spec.budget
         )
+
+    def _workload(self) -> Workload:
+        """What costs are measured on, told in the record."""
+        workload: Workload = self._task.workload(self._solution, self.loaded.problem)
+        self.record_fields |= {"workload": workload.label, "iterations": workload.iterations}
+        return workload
 
     def _stage(self, name: Literal["fit", "evaluate", "profile"], action: Any) -> None:
         started = time.perf_counter()

@@ -28,6 +28,8 @@ class Cell:
     skip: tuple[Cause, str] | None = None
     memory_gib: float | None = None
     """Of the device, as its method declares for the budget."""
+    oracle: bool = False
+    """Whether its method, or one that it wraps, is an oracle."""
 
     @property
     def title(self) -> str:
@@ -112,7 +114,7 @@ def cell_of(spec: Spec, registry: Registry) -> Cell:
     entries = entries_of(registry, task.name, spec.method)
     parts = spec_parts(spec) | source_parts(task, entries, spec.dataset) | hardware_part(spec.stages, spec.device)
     memory = entries[0].memory_gib.get(spec.budget)
-    return Cell(spec, parts, key_of(parts), _absent(task, spec.dataset), memory)
+    return Cell(spec, parts, key_of(parts), _absent(task, spec.dataset), memory, _oracle(entries))
 
 
 def _check_choice(suite: Suite, registry: Registry, choice: Choice) -> None:
@@ -172,7 +174,7 @@ def _block_cells(block: Block, suite: Suite, registry: Registry, choice: Choice,
                         device=choice.device,
                     )
                     parts = spec_parts(spec) | sources[reference] | hardware
-                    yield Cell(spec, parts, key_of(parts), absent or mismatch, memory)
+                    yield Cell(spec, parts, key_of(parts), absent or mismatch, memory, _oracle(entries))
 
 
 def _recipes(
@@ -225,6 +227,10 @@ def _sweep(entry: Entry, values: Mapping[str, Any], suite: Suite) -> Iterator[di
     _check_size(math.prod(map(len, axes)), suite)
     for point in itertools.product(*axes):
         yield dict(point)
+
+
+def _oracle(entries: Iterable[Entry]) -> bool:
+    return any(entry.oracle for entry in entries)
 
 
 def _absent(task: Entry, dataset: str) -> tuple[Cause, str] | None:

@@ -185,6 +185,10 @@ class Record(Part):
     artefacts: dict[str, Any] = Field(default_factory=dict)
     """Small things a method leaves behind: a genotype, a latency table. JSON."""
     workload: str = ""
+    iterations: int | None = Field(default=None, ge=1, le=LARGEST)
+    """That one call of the workload makes, where its task counts them: what `iteration` of a curve is a share of."""
+    oracle: bool = False
+    """Of a method that uses what no method may use: a reference, and no competitor."""
     seeds: dict[str, int] = Field(default_factory=dict)
     """Every seed used, by name."""
     stage_s: dict[str, float] = Field(default_factory=dict)

@@ -52,6 +52,8 @@ class Entry:
     """Budget -> what a fit needs of its device's memory, where the method says so."""
     members: frozenset[str]
     """Methods and class variables of the class."""
+    oracle: bool = False
+    """A method that uses what no method may use."""
     version: int = 0
     metrics: tuple[Metric, ...] = ()
     cards: tuple[DatasetCard, ...] = ()
@@ -196,8 +198,11 @@ def _read_class(
     if not (isinstance(search, dict) and all(isinstance(text, str) for text in search.values())):
         raise ValueError(f"search of {statement.name} must map fields to texts, such as log(1e-5, 1e-2)")
     memory_gib = values.get("memory_gib", {})
-    if not (isinstance(memory_gib, dict) and set(memory_gib) <= set(BUDGETS) and all(_positive(memory_gib.values()))):
+    amounts = memory_gib.values() if isinstance(memory_gib, dict) and set(memory_gib) <= set(BUDGETS) else [None]
+    if not all(isinstance(amount, (int, float)) and amount > 0 for amount in amounts):
         raise ValueError(f"memory_gib of {statement.name} must map budgets to numbers above 0")
+    if not isinstance(oracle := words.get("oracle", False), bool):
+        raise ValueError(f"oracle of {statement.name} must be True or False, got {oracle!r}")
     return Entry(
         kind=kind,
         name=name,
@@ -209,6 +214,7 @@ def _read_class(
         summary=" ".join(summary.split("\n\n")[0].split()),
         doc=doc,
         paper=words.get("paper", ""),
+        oracle=oracle,
         settings=settings,
         presets=presets,
         search=search,
@@ -256,10 +262,6 @@ def _tree_files(kind: Literal["task", "method"]) -> Iterator[tuple[Path, str, st
                     yield path, path.stem, f"methods.{folder.name}.{path.stem}"
                 elif (path / "__init__.py").exists():
                     yield path / "__init__.py", path.name, f"methods.{folder.name}.{path.name}"
-
-
-def _positive(values: Iterable[Any]) -> Iterator[bool]:
-    return (isinstance(value, (int, float)) and value > 0 for value in values)
 
 
 def load(method_paths: Iterable[Path] = ()) -> Registry:

@@ -290,6 +290,7 @@ def _skipped(cell: Cell, origin: provenance.Origin, threads: int) -> Record:
         spec=cell.spec,
         status="skipped",
         failure=Failure(cause=cause, message=reason, stage="load"),
+        oracle=cell.oracle,
         started=moment,
         ended=moment,
         provenance=provenance.collect(origin, cell.spec.device, threads, {}, ""),

@@ -323,6 +323,7 @@ def _account(record: Record) -> str:
         {
             "stages": record.spec.stages,
             "claim_level": record.claim_level,
+            "oracle": record.oracle,
             "sources": [record.parts.get(part, "") for part in ("task source", "data", "method source")],
             "metric": [(name, item.unit, item.better) for name, item in record.metrics.items()],
             **costs,

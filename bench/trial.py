@@ -58,6 +58,7 @@ def make_record(trial: Trial, failure: Failure | None, where: Provenance, **fiel
         status="ok" if failure is None else "skipped" if skipped else "failed",
         failure=failure,
         attempt=trial.attempt,
+        oracle=trial.cell.oracle,
         ended=provenance.now(),
         provenance=where,
         **({"started": provenance.now()} | fields),

@@ -23,6 +23,9 @@ MEANINGS: dict[Mark, str] = {
     "not run": "no trial, or the stage that gives this was not asked for",
 }
 
+ORACLE = "oracle"
+"""In place of the rank of a row that uses what no method may use."""
+
 LEVEL_MARK = "≈"
 """Beside the rank of a row that the test cannot tell from the best."""
 
@@ -87,20 +90,27 @@ class Row:
     """Seed -> key of its record, whatever its status."""
     claim_level: str
     """How its figures came about, of the weakest of its records: one of `CLAIM_LEVELS`."""
+    oracle: bool = False
+    """It uses what no method may use: shown as a reference, outside every rank, test and front."""
     rank: int | None = None
-    """By the mean of the first metric; equal means share a rank. None: no result."""
+    """By the mean of the first metric; equal means share a rank. None: no result, or an oracle."""
     standing: Standing | None = None
     difference: Difference | None = None
     """This row minus the best one, over the seeds that both have."""
     p: float | None = None
     """Of that difference, Holm-corrected over the board."""
     fronts: Mapping[str, bool] = field(default_factory=dict)
-    """Cost -> whether no other row is both better and cheaper; only for rows that have both."""
+    """Cost -> whether no other row is both better and cheaper; only for rows that have both, and are no oracles."""
+
+    @property
+    def drawn_label(self) -> str:
+        """The label for a figure, which has no column of ranks to say what is an oracle."""
+        return f"{ORACLE}: {self.label}" if self.oracle else self.label
 
 
 @dataclass(frozen=True)
 class Board:
-    """One comparison. Rows are in the order of their ranks, those without a result last."""
+    """One comparison. Rows are in the order of their ranks, then oracles by value, then those without a result."""
 
     task: str
     dataset: str

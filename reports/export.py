@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from reports.board import MARKS, MEANINGS, Board, Cell, Quantity
+from reports.board import MARKS, MEANINGS, ORACLE, Board, Cell, Quantity
 from reports.overall import Overall
 from reports.sheet import Column, Line, Printed, sheet
 from reports.text import label, printable
@@ -194,7 +194,7 @@ def csv_table(boards: Sequence[Board]) -> str:
     """
     quantities = list(dict.fromkeys((q.key, q.unit) for board in boards for q in board.quantities))
     identity = ["task", "dataset", "settings", "protocol", "budget", "device", "hardware"]
-    identity += ["rank", "method", "label", "parameters", "claim level"]
+    identity += ["rank", "method", "label", "parameters", "claim level", ORACLE]
     seeds = ["seeds", "failed", "skipped", "not run", "causes"]
     comparison = ["standing", "difference", "difference low", "difference high", "pairs", "p (Holm)"]
     names = [f"{key} ({unit})" if unit else key for key, unit in quantities]
@@ -209,6 +209,7 @@ def csv_table(boards: Sequence[Board]) -> str:
             line: list[Any] = [board.task, board.dataset, _canonical(board.settings), board.protocol, board.budget]
             line += [board.device, board.hardware]
             line += [row.rank, row.method, row.label, _canonical(row.parameters), row.claim_level]
+            line.append("yes" if row.oracle else "no")
             line += [len(row.seeds), len(row.failed), len(row.skipped), len(row.not_run)]
             line += [" ".join(f"{cause}:{count}" for cause, count in row.causes.items()), row.standing]
             line += [difference.mean, difference.low, difference.high, difference.n] if difference else [None] * 4

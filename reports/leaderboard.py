@@ -54,14 +54,20 @@ def _board(trials: Trials, rows: range, records: Mapping[str, Record]) -> Board:
         for row, known in zip(rows, ok, strict=True)
     ]
     ranking = next((quantity for quantity in quantities if quantity.group == "metric"), None)
-    order = _order(specs, [told[ranking.key].mean for told in cells], ranking) if ranking else list(range(len(rows)))
+    oracles = [trials.oracle(row) for row in rows]
+    order = list(range(len(rows)))
     noise = None
     standings = [Judged()] * len(order)
     if ranking:
-        values = trials.matrix(ranking.key, rows, seeds)[order]
-        standings = judged([cells[place][ranking.key].mean for place in order], values, ranking.better)
-        noise = noise_floor([row[~np.isnan(row)] for row in values], len(seeds))
-    fronts = _fronts([cells[place] for place in order], ranking)
+        means = [told[ranking.key].mean for told in cells]
+        order = _order(specs, means, oracles, ranking)
+        competing = [place for place in order if not oracles[place]]
+        values = trials.matrix(ranking.key, rows, seeds)
+        ranked = judged([means[place] for place in competing], values[competing], ranking.better)
+        by_place = dict(zip(competing, ranked, strict=True))
+        standings = [by_place.get(place, Judged()) for place in order]
+        noise = noise_floor([row[~np.isnan(row)] for row in values[competing]], len(seeds))
+    fronts = _fronts([{} if oracles[place] else cells[place] for place in order], ranking)
     labels = _labels(specs)
     shown = tuple(
         _row(trials, rows[place], seeds, specs[place], labels[place], ok[place], cells[place], standing, on)
@@ -86,24 +92,26 @@ def _board(trials: Trials, rows: range, records: Mapping[str, Record]) -> Board:
     )
 
 
-def _order(specs: Sequence[Spec], means: Sequence[float | None], ranking: Quantity) -> list[int]:
-    """By mean, those without one last; then by name, so that the order is the same every time."""
+def _order(
+    specs: Sequence[Spec], means: Sequence[float | None], oracles: Sequence[bool], ranking: Quantity
+) -> list[int]:
+    """By mean, oracles after all others and those without a mean last; then by name: the same every time."""
     sign = -1.0 if ranking.better == "high" else 1.0
 
-    def place(index: int) -> tuple[bool, float, str, str]:
-        value = means[index]
-        return value is None, sign * (value or 0.0), specs[index].method, repr(specs[index].parameters)
+    def place(index: int) -> tuple[bool, bool, float, str, str]:
+        value, spec = means[index], specs[index]
+        return value is None, oracles[index], sign * (value or 0.0), spec.method, repr(spec.parameters)
 
     return sorted(range(len(means)), key=place)
 
 
 def _fronts(cells: Sequence[Mapping[str, Cell]], ranking: Quantity | None) -> list[dict[str, bool]]:
-    """For each row by cost: whether it is on the front; only where it has both."""
+    """For each row by cost: whether it is on the front; only where its cells have both."""
     fronts: list[dict[str, bool]] = [{} for _ in cells]
     for cost in FRONT_COSTS if ranking else ():
         assert ranking
-        prices = [told[cost].mean if cost in told else None for told in cells]
-        for place, on in front([told[ranking.key].mean for told in cells], prices, ranking.better).items():
+        prices, values = ([told[key].mean if key in told else None for told in cells] for key in (cost, ranking.key))
+        for place, on in front(values, prices, ranking.better).items():
             fronts[place][cost] = on
     return fronts
 
@@ -136,6 +144,7 @@ def _row(
         causes={} if complete else dict(Counter(trials.causes[p] for p in positions if trials.causes[p])),
         keys=dict(zip(tried, trials.keys[positions.start : positions.stop], strict=True)),
         claim_level=min(levels, key=CLAIM_LEVELS.index),
+        oracle=trials.oracle(row),
         rank=standing.rank,
         standing=standing.standing,
         difference=standing.difference,

@@ -62,6 +62,12 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{rounded:,.{max(digits - 1 - exponent, 0)}f}".replace("-", MINUS)
 
 
+def along(value: float, digits: int = 3) -> str:
+    """A place along an axis: whole numbers as such."""
+    whole = value == int(value) and abs(value) < 1e6
+    return f"{int(value):,}".replace("-", MINUS) if whole else significant(value, digits)
+
+
 def signed(value: float, places: int) -> str:
     """With its sign always told."""
     text = fixed(value, places)

@@ -89,7 +89,9 @@ def _together(task: str, group: Sequence[Board]) -> Overall | None:
     # Of two protocols of one data set neither is the data set's, so that both are left out.
     names = [board.dataset for board in group]
     usable = [board for board in group if board.ranking and names.count(board.dataset) == 1]
-    rows = {board.dataset: {_variant(row): row for row in board.rows} for board in usable}
+    every = {_variant(row): row for board in usable for row in board.rows}
+    oracles = {_variant(row) for board in usable for row in board.rows if row.oracle}
+    rows = {board.dataset: {v: row for row in board.rows if (v := _variant(row)) not in oracles} for board in usable}
     complete = {
         variant: frozenset(name for name, here in rows.items() if variant in here and _finished(here[variant]))
         for variant in dict.fromkeys(variant for here in rows.values() for variant in here)
@@ -114,7 +116,11 @@ def _together(task: str, group: Sequence[Board]) -> Overall | None:
         ),
         test=test,
         cliques=_cliques(test),
-        left_out=(*_rows_left_out(complete, kept, rows, group), *_boards_left_out(group, compared)),
+        left_out=(
+            *(f"{label(every[variant].label)} (oracle)" for variant in sorted(oracles)),
+            *_rows_left_out(complete, kept, rows, group),
+            *_boards_left_out(group, compared),
+        ),
         rule=_rule(test, [board.dataset for board in compared]),
     )
 

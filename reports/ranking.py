@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bench.stats import ALPHA, LEAST_PAIRS, LEAST_SEEDS, Difference, Noise, holm, paired_differences, pareto
-from reports.board import LEVEL_MARK, Quantity, Row, Standing
+from reports.board import LEVEL_MARK, ORACLE, Quantity, Row, Standing
 from reports.numbers import significant
 from reports.text import label
 
@@ -81,8 +81,11 @@ def front(values: Sequence[float | None], prices: Sequence[float | None], better
 def rule(rows: Sequence[Row], ranking: Quantity | None) -> str:
     """How the ranks came about, in sentences."""
     placed = [row for row in rows if row.rank is not None]
-    if not ranking or not placed:
+    told = f"A row marked {ORACLE} uses what no method may use: it is a reference, in no rank, test or front."
+    if not ranking:
         return "No trial gave a result, so nothing is ranked."
+    if not placed:
+        return f"No trial but those of oracles gave a result, so nothing is ranked. {told}"
     direction = "higher" if ranking.better == "high" else "lower"
     most = max(row.cells[ranking.key].n for row in placed)
     sentences = [f"Ranked by the mean of {label(ranking.name)}{_unit(ranking)} over seeds; {direction} is better."]
@@ -104,6 +107,8 @@ def rule(rows: Sequence[Row], ranking: Quantity | None) -> str:
             f"n < {LEAST_PAIRS}: no test. {where} fewer than {LEAST_PAIRS} paired seeds, so that the rank there is the "
             "plain order of the means."
         )
+    if any(row.oracle for row in rows):
+        sentences.append(told)
     if any(row.failed or row.skipped for row in rows):
         sentences.append("Failed and skipped trials are counted in their row and are in no mean.")
     if any(row.cells[ranking.key].n < most for row in placed):

@@ -160,7 +160,7 @@ def overview(section: Section, address: str) -> dict[str, Any]:
         "address": address,
         "title": section.sheet.title,
         "budget": board.budget,
-        "best": leader.label if leader else "none has a result",
+        "best": leader.label if leader else "none is ranked" if column and board.ranking else "none has a result",
         "page": section.pages[first] if first is not None else NO_PLACE,
         "value": f"{column.title} {leader.cells[0].text} {column.unit}".strip() if leader and column else "",
         "level": (", ".join(level) or "none") if best is not None else untested,

@@ -6,7 +6,7 @@ Markdown, LaTeX, the terminal and the page all print a `Sheet`; CSV and JSON tak
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reports.board import LEVEL_MARK, MARKS, Board, Cell, Quantity, Row
+from reports.board import LEVEL_MARK, MARKS, ORACLE, Board, Cell, Quantity, Row
 from reports.numbers import decimals, fixed, p_value, scale, signed, significant
 from reports.text import label, message
 
@@ -136,7 +136,7 @@ def _line(row: Row, board: Board, columns: tuple[Column, ...], footnotes: dict[s
     level = row.standing == "not distinguishable"
     return Line(
         row=row,
-        rank=f"{row.rank}{' ' + LEVEL_MARK if level else ''}" if row.rank else "–",
+        rank=ORACLE if row.oracle else f"{row.rank}{' ' + LEVEL_MARK if level else ''}" if row.rank else "–",
         label=label(row.label),
         seeds=f"{len(row.seeds)} / {len(board.seeds)}",
         cells=cells,

@@ -189,6 +189,7 @@ def _method_line(site: Site, task: str, method: str) -> dict[str, Any]:
     return {
         "name": label(f"{task}/{method}"),
         "page": site.addresses.method(task, method),
+        "oracle": bool(entry and entry.oracle),
         "summary": message(entry.summary) if entry else "not among the sources here",
         "paper": label(entry.paper) if entry else "",
         "paper_page": site.addresses.paper(entry.paper) if entry else "",

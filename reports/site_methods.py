@@ -47,6 +47,7 @@ def method_page_facts(
         "paper": label(entry.paper) if entry else "",
         "paper_page": TOP + paper if paper else "",
         "module": entry.module or entry.origin if entry else "",
+        "oracle": bool(entry and entry.oracle),
         "prose": blocks(entry.doc) if entry else [],
         "setting_headers": headers,
         "settings": rows,
@@ -99,7 +100,7 @@ def _curves(mine: Sequence[tuple[Section, Line]], records: Mapping[str, Record])
     unseen = 0
     for anchor, (board, rows) in boards.items():
         for number, chart in enumerate(charts(board, records), 1):
-            labels = {row.label for row in rows}
+            labels = {row.drawn_label for row in rows}
             if not any(band.label in labels for band in chart.bands):
                 continue
             if len(found) >= CURVES:
@@ -110,8 +111,11 @@ def _curves(mine: Sequence[tuple[Section, Line]], records: Mapping[str, Record])
 
 
 def _drawing(name: str, chart: Chart, labels: set[str], title: str) -> Sketch | None:
-    traces = [Trace(band.label, band.x, band.means, band.half_widths) for band in chart.bands if band.label in labels]
+    drawn = [band for band in chart.bands if band.label in labels]
+    traces = [Trace(band.label, band.x, band.means, band.half_widths, band.step_cost) for band in drawn]
     when = "during fit" if chart.origin == "fit" else "at evaluation"
     unit = f" ({label(chart.unit)})" if chart.unit else ""
-    caption = f"{plain_name(chart.name, chart.unit)}{unit} {when}, {title}"
-    return sketch(name, caption, label(chart.x_name), "mean and 95 % band over seeds", traces)
+    against = f", against {chart.against}" if chart.against else ""
+    caption = f"{plain_name(chart.name, chart.unit)}{unit} {when}{against}, {title}"
+    of = "mean and 95 % band over seeds"
+    return sketch(name, caption, label(chart.x_name), of, traces, label(chart.axis), chart.log_x)

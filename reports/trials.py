@@ -36,6 +36,7 @@ class Account:
     protocol: str
     """Versions of the task and of the data: what tells two protocols of one name apart."""
     claim_level: str
+    oracle: bool
     sources: tuple[str, str]
     """Of the task's and of the method's code."""
     quantities: tuple[Quantity, ...]
@@ -75,6 +76,8 @@ def _account(said: Mapping[str, Any]) -> Account:
         stages=tuple(said["stages"]),
         protocol=", ".join(part for part in (version, data) if part),
         claim_level=said["claim_level"],
+        # A frame that was kept before there were oracles has none.
+        oracle=said.get("oracle", False),
         sources=(source, method),
         quantities=tuple(quantities),
         reasons=reasons,
@@ -120,6 +123,10 @@ class Trials:
     def positions(self, row: int) -> range:
         """The trials of a row, by seed."""
         return range(self.bounds[row], self.bounds[row + 1])
+
+    def oracle(self, row: int) -> bool:
+        """Whether one of its records says so: what was learnt later holds for the older ones too."""
+        return any(account.oracle for account in self.told(self.positions(row)))
 
     def having(self, status: str, positions: range) -> list[int]:
         return [position for position in positions if self.statuses[position] == status]

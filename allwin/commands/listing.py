@@ -39,7 +39,14 @@ def command(as_json: bool, paths: tuple[Path, ...]) -> None:
     print_line()
     print_table(
         ["method", "paper", "what it does"],
-        [[f"{method['task']}/{method['name']}", method["paper"], method["summary"]] for method in document["methods"]],
+        [
+            [
+                f"{method['task']}/{method['name']}",
+                method["paper"],
+                f"oracle: {method['summary']}" if method["oracle"] else method["summary"],
+            ]
+            for method in document["methods"]
+        ],
     )
     print_line()
     print_table(
@@ -96,6 +103,7 @@ def _method(entry: Entry) -> dict[str, Any]:
         "paper": entry.paper,
         "summary": entry.summary,
         "wraps": entry.wraps,
+        "oracle": entry.oracle,
         "origin": entry.origin,
         "path": str(entry.path),
     }

@@ -114,6 +114,8 @@ def _describe_entry(entry: Entry) -> dict[str, Any]:
         document["version"] = entry.version
         document["datasets"] = [card.name for card in entry.cards]
         document["metrics"] = [vars(metric) for metric in entry.metrics]
+    else:
+        document["oracle"] = entry.oracle
     return document
 
 
@@ -193,6 +195,7 @@ FACTS = (
     "venue",
     "reference",
     "paper",
+    "oracle",
     "version",
     "task",
     "content",
@@ -210,6 +213,8 @@ FACTS = (
 def _print(document: dict[str, Any]) -> None:
     print_line(f"{document['name']} ({document['kind']}): {document['summary']}")
     facts = [(word, document[word]) for word in FACTS if document.get(word, "") != ""]
+    # That a method is none goes without saying.
+    facts = [(word, value) for word, value in facts if word != "oracle" or value]
     facts += [
         (word, " ".join(map(str, document[word]))) for word in ("datasets", "seeds", "stages") if word in document
     ]

@@ -50,6 +50,8 @@ def source(subject: Subject) -> str:
     if entry.kind == "task":
         _same("metrics", list(entry.metrics), list(cls.metrics))
         _same("cards", list(entry.cards), list(cls.cards))
+    else:
+        _same("oracle", entry.oracle, cls.declared_oracle)
     return f"{len(fields)} fields, presets for {' '.join(entry.presets) or 'no budget'}"
 
 

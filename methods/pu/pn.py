@@ -23,10 +23,10 @@ def pn_risk(scores: Float[Tensor, " n"], labels: Float[Tensor, " n"]) -> Float[T
     return sigmoid_loss(labels * scores).mean()
 
 
-@method("pu")
+@method("pu", oracle=True)
 @dataclass(frozen=True)
 class PN:
-    """Learns from true labels, positive and negative: the oracle, which no PU method is expected to beat."""
+    """Learns from true labels, positive and negative, which no PU method may use nor is expected to beat."""
 
     epochs: Count = 200
     """Passes over the unlabelled images."""

@@ -24,7 +24,9 @@ def agreement_plot(board: Board, other: Quantity, name: str) -> Plot | None:
     if not ranking or ranking.key == other.key:
         return None
     found = [
-        (place, row, row.cells[other.key].mean, row.cells[ranking.key].mean) for place, row in enumerate(board.rows)
+        (place, row, row.cells[other.key].mean, row.cells[ranking.key].mean)
+        for place, row in enumerate(board.rows)
+        if not row.oracle
     ]
     points = [(place, row, x, y) for place, row, x, y in found if x is not None and y is not None]
     xs, ys = [x for *_, x, _ in points], [y for *_, y in points]

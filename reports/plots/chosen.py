@@ -73,7 +73,7 @@ def _wanted(board: Board, over: Overall | None, records: Mapping[str, Record]) -
     """Names, how to draw them, and of which curve if of one: first one of each kind, the most telling before others."""
     first, second, *others = FRONT_COSTS
     curves: list[tuple[str, Draw, str]] = [
-        (f"{chart.origin}-{slug(chart.name)}-{number}", partial(curve_plot, chart, board), chart.name)
+        (f"{chart.origin}-{slug(chart.title)}-{number}", partial(curve_plot, chart, board), chart.title)
         for number, chart in enumerate(charts(board, records))
     ]
     metrics = [quantity for quantity in board.quantities if quantity.group == "metric"]

@@ -59,7 +59,7 @@ def energy_plot(board: Board, records: Mapping[str, Record], name: str) -> Plot 
     shown = places[:DRAWN]
     units = [_prefix([sum(joules.values()) for joules in panel.joules if joules]) for panel in panels]
     with canvas(name, (STEP * len(shown) + 64) / 72) as (figure, first):
-        texts = [shortened(printable(board.rows[place].label[:200]), NAME) for place in shown]
+        texts = [shortened(printable(board.rows[place].drawn_label[:200]), NAME) for place in shown]
         left = (LETTER * max(map(len, texts)) + 12) / figure.bbox.width
         span = (0.97 - left) / len(panels)
         bottom, height = 40 / figure.bbox.height, STEP * len(shown) / figure.bbox.height
@@ -74,7 +74,7 @@ def energy_plot(board: Board, records: Mapping[str, Record], name: str) -> Plot 
     columns = [(panel, domain) for panel in panels for domain in domains if any(domain in j for j in panel.joules)]
     headers = ("method", *(f"{panel.title}: {label(domain)} (J)" for panel, domain in columns))
     table = tuple(
-        (label(board.rows[place].label), *(_joules(panel.joules[place].get(domain)) for panel, domain in columns))
+        (label(board.rows[place].drawn_label), *(_joules(panel.joules[place].get(domain)) for panel, domain in columns))
         for place in places
     )
     return Plot(name, caption, title, description, svg, figure, headers, table)

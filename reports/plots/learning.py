@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from reports.board import MARKS, Board
 from reports.curves import Band, Chart
 from reports.house_style import DASHES, INK, MUTED, OTHERS, SERIES, canvas, render
-from reports.numbers import significant
+from reports.numbers import along, significant
 from reports.plots.plot import Plot, log_axis, series
 from reports.sheet import plain_name
 from reports.text import label, printable, shortened
@@ -27,14 +27,16 @@ def curve_plot(chart: Chart, board: Board, name: str) -> Plot:
     """A mean with its band for each row; rows beyond the palette are grey and unnamed."""
     when = "during fit" if chart.origin == "fit" else "at evaluation"
     quantity = plain_name(chart.name, chart.unit)
-    caption = f"{quantity} {when}"
+    caption = f"{quantity} {when}" + (f", against {chart.against}" if chart.against else "")
     title = f"{caption}, {label(board.title)}"
     several = max(band.n for band in chart.bands)
     spread = f"Mean and 95 % band over {several} seeds" if several > 1 else "One seed"
     ends = "; ".join(
         f"{label(band.label)} ends at {significant(band.means[-1])}" for band in chart.bands[: len(SERIES)]
     )
-    description = f"{spread}, by {label(chart.x_name)}. {ends}."
+    description = f"{spread}, {'against' if chart.against else 'by'} {label(chart.axis_text)}. {ends}."
+    if chart.left_out:
+        description += f" Without that cost, so not drawn: {', '.join(map(label, chart.left_out[:DRAWN]))}."
     with canvas(name) as (figure, axes):
         axes.set_position((0.13, 0.16, 0.60, 0.79))
         for band in reversed(chart.bands[:DRAWN]):
@@ -43,25 +45,29 @@ def curve_plot(chart: Chart, board: Board, name: str) -> Plot:
         if min(values) > 0 and max(values) / min(values) > 1000:
             log_axis(axes, "y", max(values) / min(values))
         axes.margins(0.02, 0.06)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=all(x == int(x) for band in chart.bands for x in band.x)))
-        axes.set_xlabel(label(chart.x_name))
+        xs = [x for band in chart.bands for x in band.drawn_x]
+        if chart.log_x:
+            log_axis(axes, "x", max(xs) / min(xs))
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=all(x == int(x) for x in xs)))
+        axes.set_xlabel(label(chart.axis_text))
         axes.set_ylabel(f"{quantity} ({label(chart.unit)})" if chart.unit else quantity)
         _name_ends(figure, axes, chart.bands)
         svg = render(figure, name, title, description)
     headers = (label(chart.x_name), *(label(band.label) for band in chart.bands))
-    return Plot(name, caption, title, description, svg, figure, headers, tuple(_curve_rows(chart.bands)))
+    return Plot(name, caption, title, description, svg, figure, headers, tuple(_curve_rows(chart)))
 
 
 def _draw_band(axes: Axes, band: Band) -> None:
-    colour, marker = series(band.position)
+    colour, marker = series(band.position, band.oracle)
     if band.half_widths and colour != OTHERS:
         low = [mean - half for mean, half in zip(band.means, band.half_widths, strict=True)]
         high = [mean + half for mean, half in zip(band.means, band.half_widths, strict=True)]
-        axes.fill_between(band.x, low, high, color=colour, alpha=0.16, linewidth=0)
+        axes.fill_between(band.drawn_x, low, high, color=colour, alpha=0.16, linewidth=0)
     dash = DASHES[band.position % len(DASHES)]
     shown = marker if len(band.x) == 1 else None
-    axes.plot(band.x, band.means, color=colour, linestyle=dash, marker=shown)
-    axes.plot(band.x[-1:], band.means[-1:], color=colour, marker=marker, markersize=4.5, linestyle="none")
+    axes.plot(band.drawn_x, band.means, color=colour, linestyle=dash, marker=shown)
+    axes.plot(band.drawn_x[-1:], band.means[-1:], color=colour, marker=marker, markersize=4.5, linestyle="none")
 
 
 def _name_ends(figure: Figure, axes: Axes, bands: Sequence[Band]) -> None:
@@ -72,7 +78,7 @@ def _name_ends(figure: Figure, axes: Axes, bands: Sequence[Band]) -> None:
     gap = 12
     heights = {}
     for index, band in named:
-        height = axes.transData.transform((band.x[-1], band.means[-1]))[1]
+        height = axes.transData.transform((band.drawn_x[-1], band.means[-1]))[1]
         heights[index] = min(max(float(height), bottom), top) if math.isfinite(height) else bottom
     order = sorted(heights, key=lambda index: heights[index])
     spread: dict[int, float] = {}
@@ -83,7 +89,7 @@ def _name_ends(figure: Figure, axes: Axes, bands: Sequence[Band]) -> None:
     overshoot = max(0.0, level - top)
     right = axes.get_window_extent().xmax
     for index in order:
-        colour, marker = series(bands[index].position)
+        colour, marker = series(bands[index].position, bands[index].oracle)
         y = (spread[index] - overshoot) / figure.bbox.height
         x = (right + 9) / figure.bbox.width
         key = Line2D([x], [y], color=colour, marker=marker, markersize=4.5, transform=figure.transFigure)
@@ -95,17 +101,19 @@ def _name_ends(figure: Figure, axes: Axes, bands: Sequence[Band]) -> None:
         )
 
 
-def _curve_rows(bands: Sequence[Band]) -> Iterable[tuple[str, ...]]:
+def _curve_rows(chart: Chart) -> Iterable[tuple[str, ...]]:
     """The points of the longest curve, thinned; a row that has no such point is left blank there."""
-    xs = max((band.x for band in bands), key=len)
+    xs = max((band.x for band in chart.bands), key=len)
     picked = sorted({round(index * (len(xs) - 1) / (TABLE_ROWS - 1)) for index in range(TABLE_ROWS)})
     for x in (xs[index] for index in picked):
-        yield (significant(x, 6), *(_point(band, x) for band in bands))
+        yield (along(x, 6), *(_point(band, x, bool(chart.against)) for band in chart.bands))
 
 
-def _point(band: Band, x: float) -> str:
+def _point(band: Band, x: float, priced: bool) -> str:
+    """`−12.3 ± 0.4`, and where the point lies along a cost: `−12.3 ± 0.4 at 1.5`."""
     if x not in band.x:
         return MARKS["not run"]
     index = band.x.index(x)
-    mean = significant(band.means[index])
-    return f"{mean} ± {significant(band.half_widths[index], 2)}" if band.half_widths else mean
+    told = significant(band.means[index])
+    told += f" ± {significant(band.half_widths[index], 2)}" if band.half_widths else ""
+    return f"{told} at {significant(band.drawn_x[index])}" if priced else told

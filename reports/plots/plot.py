@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from reports.board import Quantity
-from reports.house_style import MARKERS, OTHERS, SERIES
+from reports.house_style import MARKERS, MUTED, OTHERS, SERIES
 from reports.numbers import significant
 from reports.sheet import title_of
 from reports.text import label
@@ -37,8 +37,10 @@ class Plot:
     rows: tuple[tuple[str, ...], ...]
 
 
-def series(index: int) -> tuple[str, str]:
-    """Colour and marker of a row."""
+def series(index: int, oracle: bool = False) -> tuple[str, str]:
+    """Colour and marker of a row; an oracle has those of no method."""
+    if oracle:
+        return MUTED, "*"
     return (SERIES[index], MARKERS[index]) if index < len(SERIES) else (OTHERS, "o")
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from reports.board import Board, Row
+from reports.board import ORACLE, Board, Row
 from reports.leaderboard import flattened
 from reports.plots.plot import NAME
 from reports.text import printable, shortened
@@ -41,5 +41,5 @@ def brief_names(board: Board) -> list[str]:
         if len(name) > NAME and len(by_method[row.method]) > 1:
             changed = differing(row, reference_of(by_method[row.method]))
             name = printable(", ".join([row.method[:200], *(f"{key}={value}" for key, value in changed.items())])[:200])
-        names.append(shortened(name, NAME))
+        names.append(shortened(f"{ORACLE}: {name}" if row.oracle else name, NAME))
     return names

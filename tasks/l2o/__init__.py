@@ -195,7 +195,7 @@ class L2O:
         optimisees = problem.optimisees(count, seed=0).to(device_of(solution))
         unknowns = optimisees.start.shape[1]
         label = f"{iterations} iterations on {count} function{'s' * (count > 1)} of {unknowns:,} unknowns"
-        return Workload(run_to_the_end, (solution, optimisees, iterations), count, label)
+        return Workload(run_to_the_end, (solution, optimisees, iterations), count, label, iterations)
 
 
 def run_to_the_end(solution: Solution, optimisees: Optimisees, steps: int) -> torch.Tensor:

@@ -97,6 +97,18 @@ def test_list_shows_a_method_given_by_path(call: Callable, tmp_path: Path) -> No
     assert (method["task"], method["origin"], method["path"]) == ("toy", "path", str(tmp_path / "my_own.py"))
 
 
+def test_an_oracle_is_listed_and_shown_as_one(call: Callable) -> None:
+    methods = {f"{m['task']}/{m['name']}": m["oracle"] for m in json.loads(call("list", "--json").out)["methods"]}
+    assert (methods["pu/pn"], methods["pu/nnpu"]) == (True, False)
+    text = call("list").out
+    assert re.search(r"^pu/pn +oracle: Learns from true labels", text, re.MULTILINE)
+    assert text.count("oracle: ") == 1
+    assert json.loads(call("show", "pu/pn", "--json").out)["oracle"] is True
+    assert re.search(r"^  oracle +yes$", call("show", "pn").out, re.MULTILINE)
+    assert "oracle" not in call("show", "pu/nnpu").out
+    assert "oracle" not in json.loads(call("show", "pu", "--json").out)
+
+
 def test_a_plug_in_that_cannot_be_read_is_listed_as_broken_and_hides_nothing(call: Callable, plug_in: Callable) -> None:
     plug_in(
         {"half": "@method('toy'\nclass Half:"}, "[allwin.methods]\nhalf = plugged.half\nnowhere = plugged.nothing\n"

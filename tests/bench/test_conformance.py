@@ -71,6 +71,7 @@ BROKEN = [
     ("source", ('"""The mean of the draws."""', '"""The mean of the draws."""\n    __doc__ = "Something else."')),
     ("source", (RETURN, RETURN + '\n\nMine.presets = {"smoke": {"steps": 13}}\n')),
     ("source", (RETURN, RETURN + "\n\nMine.__dataclass_fields__['lr'].default = 0.5\n")),
+    ("source", ('@method("toy")\n', 'TOLD = False\nfor TOLD in (True,):\n    pass\n\n\n@method("toy", oracle=TOLD)\n')),
     ("constructs", (PRESETS, PRESETS + "\n    def __post_init__(self):\n        raise RuntimeError('no')\n")),
     ("frozen", ("@dataclass(frozen=True)", "@dataclass")),
     ("presets", ('{"steps": 12}', '{"steps": 12, "centred": True}')),
@@ -176,6 +177,11 @@ def test_a_good_method_keeps_every_rule(tmp_path: Path) -> None:
     assert {outcome.state for outcome in outcomes.values()} == {"pass"}
     assert list(outcomes) == [rule.name for rule in RULES["method"]]
     assert re.fullmatch(r"killed after steps 1, \d+, \d+, 12 of 12", outcomes["resumes"].saw)
+
+
+def test_an_oracle_that_says_so_keeps_every_rule(tmp_path: Path) -> None:
+    outcomes = examine(tmp_path, changed(GOOD, ('@method("toy")', '@method("toy", oracle=True)')))
+    assert {outcome.state for outcome in outcomes.values()} == {"pass"}
 
 
 @pytest.mark.parametrize(("rule", "change"), BROKEN, ids=[f"{n}-{rule}" for n, (rule, _) in enumerate(BROKEN)])

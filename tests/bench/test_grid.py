@@ -1,5 +1,6 @@
 """From a suite to its cells."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from bench import registry
 from bench.errors import UserError
-from bench.grid import Choice, expand, parse_overrides
+from bench.grid import Choice, cell_of, expand, parse_overrides
 from bench.keys import canonical
 from bench.record import Spec
 from bench.suite import Suite, parse_suite
@@ -52,6 +53,17 @@ def test_a_wrapper_carries_the_parameters_of_what_it_wraps() -> None:
     (cell, *_) = expand(suite(grid=grid), REGISTRY, Choice(overrides={"descent": {"steps": 3}}))
     assert cell.spec.parameters["factor"] == 0.25
     assert cell.spec.parameters["base"]["steps"] == 3
+
+
+def test_a_cell_is_an_oracles_where_its_method_or_one_that_it_wraps_is() -> None:
+    known = registry.load()
+    known.methods["toy"]["descent"] = replace(known.methods["toy"]["descent"], oracle=True)
+    grid = [{"task": "toy", "methods": ["descent", "shrunk(descent)", "sample-mean", "shrunk(sample-mean)"]}]
+    cells = expand(suite(grid=grid, seeds=1), known)
+    assert [cell.oracle for cell in cells] == [True, True, False, False]
+    assert [cell_of(cell.spec, known).oracle for cell in cells] == [True, True, False, False]
+    # It is no part of the key: what a method is allowed to know is in its source.
+    assert [cell.key for cell in cells] == [cell.key for cell in expand(suite(grid=grid, seeds=1), REGISTRY)]
 
 
 def test_a_data_set_that_is_not_here_is_skipped_before_anything_loads() -> None:

@@ -44,13 +44,25 @@ def test_the_first_records_are_read_verified_and_have_their_row(store: Store, go
     path.write_bytes(GOLDEN.read_bytes())
     assert faults(path) == []
     assert read_record(path).schema_version == 1
+    assert (read_record(path).iterations, read_record(path).oracle) == (None, False)
     (row,) = store.frame().to_dict("records")
     assert (row["task"], row["dataset"], row["method"], row["seed"]) == ("pu", "mnist5k", "upu", 1)
     assert (row["status"], row["metric.error"], row["metric.recall"]) == ("ok", 41.8, 0.178)
     assert path.read_bytes() == GOLDEN.read_bytes()
 
 
-LATER_FIELDS = ("workload", "artefacts", "seeds", "stage_s", "claim_level", "curves", "training", "failure")
+LATER_FIELDS = (
+    "workload",
+    "iterations",
+    "oracle",
+    "artefacts",
+    "seeds",
+    "stage_s",
+    "claim_level",
+    "curves",
+    "training",
+    "failure",
+)
 """Fields with a default: each could have been added after the first records."""
 
 
@@ -68,6 +80,14 @@ def test_records_that_lack_what_was_added_later_stand_beside_those_that_have_it(
     assert frame["metric.error"].tolist() == [41.8, 41.8]
     assert frame["training.fit_s"].notna().tolist() == [True, False]
     assert [one.claim_level for one in store.records()] == ["reproduced", "reproduced"]
+
+
+def test_iterations_and_oracles_are_kept_beside_records_that_lack_them(store: Store, golden: dict[str, Any]) -> None:
+    put(store, golden)
+    path = store.add(whole(record("descent", iterations=16, oracle=True)))
+    assert faults(path) == []
+    assert [(one.iterations, one.oracle) for one in (read_record(path), *store.records())].count((16, True)) == 2
+    assert sorted('"oracle":true' in account for account in store.frame()["account"]) == [False, True]
 
 
 @pytest.mark.parametrize("schema", [0, -1, True, "1", 1.5, None, [1]])

@@ -54,6 +54,18 @@ def test_a_method_is_read_without_being_run(tmp_path: Path) -> None:
     assert entry.presets == {"smoke": {"steps": 2}}
 
 
+def test_an_oracle_is_told_by_its_decorator_alone(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    read = {}
+    for words in ("", ", oracle=False", ", oracle=True"):
+        file.write_text(METHOD.replace(', paper="nobody"', words))
+        registry.parse.cache_clear()
+        read[words] = registry.load([file]).method("toy", "mine").oracle
+    assert read == {"": False, ", oracle=False": False, ", oracle=True": True}
+    known = registry.load()
+    assert [entry.title for entry in known.entries() if entry.task == "pu" and entry.oracle] == ["pu/pn"]
+
+
 def test_reading_the_registries_imports_neither_torch_nor_ray() -> None:
     heavy = "print([name for name in ('torch', 'ray', 'pandas') if name in sys.modules])"
     code = f"import sys, bench, bench.registry as r; r.load(); {heavy}"
@@ -82,6 +94,8 @@ def test_a_name_that_is_taken_is_refused_and_the_first_stays(tmp_path: Path) -> 
         ('"smoke"', '"smok"', "unknown budget .* did you mean"),
         ("class Mine:", "class Mine(:", "SyntaxError"),
         ("Count = 1_000", "Count", "has no default"),
+        ('paper="nobody"', "oracle=1", "oracle of Mine must be True or False, got 1"),
+        ('paper="nobody"', "oracle=not False", "is not a literal"),
     ],
 )
 def test_a_file_that_cannot_be_read_says_where(tmp_path: Path, before: str, after: str, words: str) -> None:

@@ -182,6 +182,45 @@ def test_a_suite_of_skipped_cells_is_no_success_and_says_why(allwin: Allwin, tmp
     assert done.returncode == 1
     (record,) = records(tmp_path / "s")
     assert (record.status, record.failure.cause) == ("skipped", "missing-data")  # type: ignore[union-attr]
+    assert not record.oracle
+
+
+ORACLE = '''
+from dataclasses import dataclass
+from typing import ClassVar
+
+from allwin_toy.task import Guess, ToyProblem
+from bench import Presets, Run, method
+
+
+@method("toy", oracle=True)
+@dataclass(frozen=True)
+class Told:
+    """Was told the mean."""
+
+    presets: ClassVar[Presets] = {}
+
+    def fit(self, problem: ToyProblem, run: Run) -> Guess:
+        return Guess(problem.draws.mean())
+'''
+
+
+def test_an_oracle_leaves_records_that_say_so_and_is_no_leader_for_the_next_run(allwin: Allwin, tmp_path: Path) -> None:
+    (tmp_path / "told.py").write_text(ORACLE)
+    suite = write_suite(tmp_path, "told, raises", seeds=1)
+    grid = (suite, "--method", "told.py", "--engine", "inline")
+    for more in ((), ("--datasets", "absent")):
+        allwin("run", *grid, "--store", "s", *more)
+    found = {(r.spec.method, r.status): r.oracle for r in records(tmp_path / "s")}
+    assert found == {
+        ("told", "ok"): True,
+        ("told", "skipped"): True,
+        ("raises", "failed"): False,
+        ("raises", "skipped"): False,
+    }
+    done = allwin("run", "toy", "--methods", "@leaders", "--store", "s", "--engine", "inline")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "@leaders: s has no leaderboard of toy yet" in done.stderr
 
 
 def test_a_suite_that_only_profiles_builds_and_measures(allwin: Allwin, tmp_path: Path) -> None:

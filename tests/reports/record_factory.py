@@ -36,6 +36,8 @@ def record(
     task_source: str = "v1 aa",
     data: str = "v1",
     claim_level: str = "reproduced",
+    iterations: int | None = None,
+    oracle: bool = False,
     **provenance: Any,
 ) -> Record:
     """A trial with one metric, `error` in % (lower is better), unless `metrics` says otherwise."""
@@ -63,6 +65,8 @@ def record(
         training=dict(training or {}),
         curves=dict(curves or {}),
         workload="256 images of 1 x 28 x 28",
+        iterations=iterations,
+        oracle=oracle,
         seeds={"trial": seed},
         stage_s={"fit": 1.5, "evaluate": 0.1, "profile": 0.4} if status == "ok" else {},
         started="2026-11-23T05:59:00+00:00",

@@ -27,7 +27,7 @@ def test_a_point_that_is_not_finite_is_a_gap_and_a_point_between_gaps_a_dot():
     first, dot = lines(found)
     assert first.count("L") == 1
     assert len(set(dot[1:].split("L"))) == 1
-    assert found.rows[2] == ("2.00000", "·")
+    assert found.rows[2] == ("2", "·")
 
 
 def test_a_curve_without_any_value_is_not_drawn():
@@ -42,6 +42,26 @@ def test_values_over_more_than_three_powers_of_ten_are_drawn_by_their_logarithms
     assert float(middle[1]) == (TOP + BOTTOM) / 2
     assert "log scale" in found.svg
     assert "log scale" not in drawn(Trace("loss", [0, 1], [1000.0, 1.0])).svg
+
+
+def test_along_a_cost_each_line_has_its_own_places_and_the_table_says_them():
+    traces = [Trace("slow", [1.0, 2.0], [5.0, 1.0], None, 50.0), Trace("fast", [1.0, 2.0], [5.0, 1.0], None, 1.0)]
+    found = sketch("curve-1", "risk", "iteration", "both", traces, "time (ms)")
+    # From 1 to 100: 2 lies at 1/99 of the way, 50 at 49/99.
+    slow, fast = lines(found)
+    assert slow == f"M{LEFT + 276 * 49 / 99:.1f} {TOP:.1f}L{RIGHT:.1f} {BOTTOM:.1f}"
+    assert fast == f"M{LEFT:.1f} {TOP:.1f}L{LEFT + 276 / 99:.1f} {BOTTOM:.1f}"
+    assert found.headers == ("iteration", "slow", "fast")
+    assert found.rows == (("1", "5.00 at 50.0", "5.00 at 1.00"), ("2", "1.00 at 100", "1.00 at 2.00"))
+    assert found.description.startswith("Against time (ms). ")
+
+
+def test_an_axis_may_be_logarithmic():
+    traces = [Trace("risk", [1.0, 10.0, 100.0], [1.0, 2.0, 3.0])]
+    (line,) = lines(sketch("curve-1", "risk", "iteration", "nnpu", traces, "time (ms)", log_x=True))
+    middle = re.search(r"L(\S+) ", line)
+    # 10 lies half way between 1 and 100.
+    assert float(middle[1]) == (LEFT + RIGHT) / 2
 
 
 def test_the_band_lies_inside_the_frame():

@@ -361,6 +361,7 @@ def test_the_workload_is_a_batch_of_128_and_draws_no_test_instance():
     workload = SMALL.workload(Constant(torch.zeros(50)), problem)
     assert workload.call(*workload.inputs).shape == (4, 128, 50)
     assert workload.items == 128
+    assert workload.iterations == 4
     assert workload.label == "4 iterations on 128 instances of 25 measurements, 50 unknowns"
     seen = {tuple(b.tolist()) for b in workload.inputs[0].measurements}
     assert not seen & {tuple(b.tolist()) for b in held_out.samples.instances.measurements}
