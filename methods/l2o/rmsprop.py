@@ -28,7 +28,7 @@ class RMSProp:
     decay: Fraction = 0.9
     eps: Positive = 1e-10
     accumulator: NonNegative = 0.0
-    """What the mean square starts at; 1 in the figures of Open-L2O."""
+    """What the mean square starts at; in the figures of Open-L2O 1, of gradients 128 times smaller: here 16,384."""
 
     presets: ClassVar[Presets] = {}
 
