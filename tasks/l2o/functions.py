@@ -126,6 +126,9 @@ class Family(Protocol):
     def draw(self, count: int, seed: int) -> Optimisees:
         """Functions that depend on the family and the seed alone."""
 
+    def to(self, target: torch.device) -> "Family":
+        """The same distribution, with what it holds on another device."""
+
 
 Kind = Literal["quadratic", "quadratic-normal", "lasso-dense", "rastrigin", "rosenbrock"]
 
@@ -167,3 +170,6 @@ class Functions:
         factor = 1.0 if self.kind == "quadratic" else 0.5
         weight = LASSO_WEIGHT if self.kind == "lasso-dense" else 0.0
         return LeastSquares(start, matrix, target, cosines, factor, weight, offset).scaled(self.scale)
+
+    def to(self, target: torch.device) -> "Functions":  # noqa: ARG002 -- it holds nothing
+        return self

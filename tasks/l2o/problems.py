@@ -70,7 +70,7 @@ class FunctionProblem:
         return final_values(solution, self.validation, self.steps).mean().item()
 
     def to(self, device: torch.device) -> "FunctionProblem":
-        return replace(self, validation=self.validation.to(device))
+        return replace(self, family=self.family.to(device), validation=self.validation.to(device))
 
 
 # The LASSO family -----------------------------------------------------------------------------------------------------
