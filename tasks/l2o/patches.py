@@ -60,8 +60,8 @@ def patch_dictionary(side: int) -> Float[Tensor, "p n"]:
 class PatchSource:
     """Patches drawn from images at random, and how they are measured."""
 
-    images: tuple[UInt8[Tensor, "h w"], ...]
-    """Grey."""
+    images: tuple[UInt8[Tensor, "_ _"], ...]
+    """Grey, of any size each."""
     side: int
     sensing: Float[Tensor, "m p"]
     dictionary: Float[Tensor, "m n"]
@@ -90,7 +90,7 @@ def without_mean(patches: Float[Tensor, "b p"]) -> Float[Tensor, "b p"]:
     return patches - patches.mean(dim=-1, keepdim=True)
 
 
-def tiles(images: Sequence[UInt8[Tensor, "h w"]], side: int) -> Float[Tensor, "b p"]:
+def tiles(images: Sequence[UInt8[Tensor, "_ _"]], side: int) -> Float[Tensor, "b p"]:
     """All patches of images side by side, from 0 to 1; what is left at the right and at the bottom is cut off."""
     cut = [image[: len(image) // side * side, : image.shape[1] // side * side] for image in images]
     return torch.cat([rearrange(image, "(r h) (c w) -> (r c) (h w)", h=side, w=side) for image in cut]) / 255
