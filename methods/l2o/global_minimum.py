@@ -38,7 +38,7 @@ DESCENT_STEPS = 30
 """After each move. A step cuts the error by the share of the curvature that is the cosines'."""
 LAST_STEPS = 1000
 """At the end, from the lowest point of all."""
-TRIED = 32
+TRIED = 16
 """Vectors of a round, drawn at random."""
 REDUCTIONS = 50
 """Sweeps over a basis, at most; it settles in about ten."""
