@@ -16,8 +16,9 @@ Every problem also has shifts: what a solution does on functions that it did not
 (`tasks/l2o/shifts.py`). They never rank.
 
 Differs from the authors' benchmark: training instances are drawn without end, as the methods' first authors did, not
-51,200 times (12,800 for Lasso); 1,024 test instances for Lasso too, not 1,280; the Lasso objective that is trained on
-is the one that is reported, not one with half its quadratic term. A function that is not finite any more counts with
+51,200 times (12,800 for Lasso); 1,024 test instances for Lasso too, not 1,280, and all methods start at zero there, not
+learned optimisers at ten random points; the Lasso objective that is trained on is the one that is reported, not one
+with half its quadratic term. A function that is not finite any more counts with
 its last finite value, and as diverged. What the networks differ in, see `tasks/l2o/networks.py`.
 
 Dimensions: b instances, m measurements, n unknowns, k iterations.
@@ -25,6 +26,7 @@ Dimensions: b instances, m measurements, n unknowns, k iterations.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, ClassVar
 
 import torch
@@ -169,10 +171,10 @@ class L2O:
         optimisees = problem.optimisees(3, seed=0).to(device_of(solution))
         steps, shape = min(problem.steps, CHECKED_ITERATIONS), tuple(optimisees.start.shape)
         with torch.no_grad():
-            shapes = [tuple(x.shape) for x in solution(optimisees, steps)]
+            shapes = [tuple(x.shape) for x in islice(solution(optimisees, steps), steps + 1)]
         if shapes != [shape] * steps:
-            came = f"{len(shapes)} of {shapes[0]}" if shapes else "none"
-            raise ValueError(f"l2o: a solution must give {steps} iterates of shape {shape} (b, n), got {came}")
+            wrong = next((came for came in shapes if came != shape), f"{len(shapes)} of them")
+            raise ValueError(f"l2o: a solution must give {steps} iterates of shape {shape} (b, n), got {wrong}")
 
     def evaluate(self, solution: Any, held_out: HeldOut) -> Evaluation:
         """Metrics at the last iteration with their curves from iteration 0, which is the start; and those of shifts."""

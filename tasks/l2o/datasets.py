@@ -299,15 +299,7 @@ CARDS = (
         kind="files",
         folder="cifar-10-batches-bin",
         files=CIFAR10_FILES,
-        metrics=(
-            "training_loss",
-            "test_loss",
-            "test_error",
-            "diverged",
-            "convnet_training_loss",
-            "lenet_training_loss",
-            "cell_training_loss",
-        ),
+        metrics=CIFAR10_METRICS,
     ),
     DatasetCard(
         name="mlp-cifar10-20k",
@@ -318,14 +310,6 @@ CARDS = (
         kind="files",
         folder="cifar10",
         files=CIFAR10_20K_FILES,
-        metrics=(
-            "training_loss",
-            "test_loss",
-            "test_error",
-            "diverged",
-            "convnet_training_loss",
-            "lenet_training_loss",
-            "cell_training_loss",
-        ),
+        metrics=CIFAR10_METRICS,
     ),
 )

@@ -14,7 +14,7 @@ Dimensions: b functions, n unknowns.
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -120,11 +120,15 @@ class Rosenbrock:
 # Distributions of functions -------------------------------------------------------------------------------------------
 
 
+@runtime_checkable
 class Family(Protocol):
     """A distribution of functions: what training draws from, and what is drawn at the end."""
 
     def draw(self, count: int, seed: int) -> Optimisees:
         """Functions that depend on the family and the seed alone."""
+
+    def to(self, target: torch.device) -> "Family":
+        """The same distribution, with what it holds on another device."""
 
 
 Kind = Literal["quadratic", "quadratic-normal", "lasso-dense", "rastrigin", "rosenbrock"]
@@ -167,3 +171,6 @@ class Functions:
         factor = 1.0 if self.kind == "quadratic" else 0.5
         weight = LASSO_WEIGHT if self.kind == "lasso-dense" else 0.0
         return LeastSquares(start, matrix, target, cosines, factor, weight, offset).scaled(self.scale)
+
+    def to(self, target: torch.device) -> "Functions":  # noqa: ARG002 -- it holds nothing
+        return self

