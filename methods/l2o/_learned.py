@@ -5,7 +5,7 @@ Dimensions: b functions, n unknowns, r = b n coordinates, f features, z hidden u
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -27,6 +27,7 @@ class Seen(NamedTuple):
     """Lengths of the tensors that x is made of."""
 
 
+@runtime_checkable
 class LearnedOptimizer(Protocol):
     """A network that turns gradients into updates."""
 

@@ -14,7 +14,7 @@ Dimensions: b functions, n unknowns.
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -132,6 +132,7 @@ class Rosenbrock:
 # Distributions of functions -------------------------------------------------------------------------------------------
 
 
+@runtime_checkable
 class Family(Protocol):
     """A distribution of functions: what training draws from, and what is drawn at the end."""
 

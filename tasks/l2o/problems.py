@@ -18,6 +18,7 @@ from tasks.l2o.recipes import Goal
 from tasks.l2o.scoring import final_values, last
 
 
+@runtime_checkable
 class Solution(Protocol):
     """What a method returns: an `nn.Module` that is called so, and gives iterates 1 to `steps`, one after another.
 
@@ -87,6 +88,7 @@ class Samples:
         return replace(self, instances=self.instances.to(device), signals=self.signals.to(device))
 
 
+@runtime_checkable
 class Source(Protocol):
     """A distribution of samples."""
 

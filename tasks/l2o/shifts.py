@@ -8,7 +8,7 @@ Dimensions: b instances, n unknowns, k iterations.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -31,6 +31,7 @@ class Score:
     curves: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
 
+@runtime_checkable
 class HeldOut(Protocol):
     """What only `evaluate` is given. It scores a solution where the solution is."""
 
