@@ -24,7 +24,7 @@ Dimensions: b functions, p particles, n unknowns, r = b p n coordinates, k featu
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, cast
 
 import torch
 from einops import rearrange
@@ -32,7 +32,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bench import NonNegative, Positive, Presets, method
-from methods.l2o._learned import LSTM, Seen, State, look, truncated_normal
+from methods.l2o._learned import LSTM, LearnedOptimizer, Seen, State, look, truncated_normal
 from methods.l2o._meta import MetaTraining
 from tasks.l2o import Problem
 from tasks.l2o.optimisees import Optimisees
@@ -169,16 +169,18 @@ class Swarm(nn.Module):
 class SwarmSolver(nn.Module):
     """Runs a swarm, and gives the best particle at each iteration."""
 
-    def __init__(self, optimizer: Swarm) -> None:
+    def __init__(self, optimizer: nn.Module) -> None:
+        """`optimizer` is a `LearnedOptimizer` of four particles."""
         super().__init__()
         self.optimizer = optimizer
 
     def forward(self, optimisees: Optimisees, steps: int) -> Iterator[Float[Tensor, "b n"]]:
+        optimizer = cast(LearnedOptimizer, self.optimizer)
         flock = optimisees.repeated(PARTICLES)
-        x, state = self.optimizer.begin(flock, torch.Generator().manual_seed(0))
+        x, state = optimizer.begin(flock, torch.Generator().manual_seed(0))
         seen = look(flock, x, 0)
         for step in range(1, steps + 1):
-            update, state = self.optimizer.step(seen, state)
+            update, state = optimizer.step(seen, state)
             x = x + update
             seen = look(flock, x, step)
             best = rearrange(finite(seen.value), "(b p) -> b p", p=PARTICLES).argmin(dim=1)
