@@ -5,7 +5,7 @@ Dimensions: b functions, n unknowns, r = b n coordinates, f features, z hidden u
 
 import math
 from collections.abc import Iterator
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -17,18 +17,36 @@ State = tuple[Tensor, ...]
 """What an optimiser keeps between steps: tensors only, so that a checkpoint can hold it."""
 
 
+class Seen(NamedTuple):
+    """What an optimiser is shown before each step. Gradients of the meta-loss end here: nothing of it has any."""
+
+    x: Float[Tensor, "b n"]
+    value: Float[Tensor, " b"]
+    gradient: Float[Tensor, "b n"]
+    sizes: tuple[int, ...]
+    """Lengths of the tensors that x is made of."""
+
+
+@runtime_checkable
 class LearnedOptimizer(Protocol):
-    """A network that turns a gradient into an update."""
+    """A network that turns gradients into updates."""
 
-    def begin(self, optimisees: Optimisees) -> State:
-        """Before the first step."""
+    particles: int
+    """Points that look for the minimum of one function together; they are rows beside each other."""
 
-    def step(self, gradient: Float[Tensor, "b n"], state: State) -> tuple[Float[Tensor, "b n"], State]:
+    def begin(self, optimisees: Optimisees, generator: torch.Generator) -> tuple[Float[Tensor, "b n"], State]:
+        """Where to start, and the state before the first step. `generator`, a CPU's, is for what is drawn."""
+
+    def step(self, seen: Seen, state: State) -> tuple[Float[Tensor, "b n"], State]:
         """The update that is added to x, and the next state."""
 
 
+def look(optimisees: Optimisees, x: Float[Tensor, "b n"], step: int) -> Seen:
+    return Seen(x.detach(), *optimisees.value_and_gradient(x, step), optimisees.sizes)
+
+
 class LearnedSolver(nn.Module):
-    """Runs a learned optimiser, for as long as one wants."""
+    """Runs a learned optimiser of a single particle, for as long as one wants."""
 
     def __init__(self, optimizer: nn.Module) -> None:
         """`optimizer` is a `LearnedOptimizer`."""
@@ -37,10 +55,9 @@ class LearnedSolver(nn.Module):
 
     def forward(self, optimisees: Optimisees, steps: int) -> Iterator[Float[Tensor, "b n"]]:
         optimizer = cast(LearnedOptimizer, self.optimizer)
-        x, state = optimisees.start, optimizer.begin(optimisees)
+        x, state = optimizer.begin(optimisees, torch.Generator().manual_seed(0))
         for step in range(steps):
-            _, gradient = optimisees.value_and_gradient(x, step)
-            update, state = optimizer.step(gradient, state)
+            update, state = optimizer.step(look(optimisees, x, step), state)
             x = x + update
             yield x
 

@@ -12,12 +12,14 @@ Wang, "Training Stronger Baselines for Learning to Optimize", NeurIPS 2020.
 
 Second derivatives are left out, as there. So a gradient g_t is a constant, f(x_t) reaches the weights through x_t
 alone, and the meta-loss has the same derivative as the sum of g_t^T x_t: no function is ever differentiated through.
+On a logarithmic scale it is that of g_t^T x_t / f(x_t)        `slopes`
 
-Differs from the authors' code: an unroll that is not finite ends its run and teaches nothing (its number is the curve
-`lost`); evaluation runs are the same functions each time; a stage of the curriculum first evaluates what it begins
-with.
+Differs from the authors' code: an unroll that is not finite ends its run and teaches nothing, and so does one whose
+derivative is not (their number is the curve `lost`); a derivative is shortened to a length of 1e4, there for L2O-Scale
+alone; evaluation runs are the same functions each time; a stage of the curriculum first evaluates what it begins with;
+training ends when the last stage brings nothing more.
 
-Dimensions: b functions, n unknowns.
+Dimensions: b functions, or as many for each particle, n unknowns, t steps.
 """
 
 import copy
@@ -32,8 +34,8 @@ from torch import Tensor, nn
 
 from bench import Count, Positive, Run, UnitInterval
 from bench.seeds import derive_seed
-from bench.training import Memory, descend
-from methods.l2o._learned import LearnedOptimizer, LearnedSolver
+from bench.training import Memory
+from methods.l2o._learned import LearnedOptimizer, look
 from methods.l2o._rules import AdamRule, NesterovRule, RMSPropRule, Rule
 from tasks.l2o import Problem
 from tasks.l2o.optimisees import Optimisees
@@ -44,6 +46,9 @@ TEACHERS: dict[str, Rule] = {
     "rmsprop": RMSPropRule(0.9, 1e-10, 0.0),
     "nag": NesterovRule(0.9),
 }
+
+LOGARITHM_ENDS = 0.01
+"""Below this part of a function's first value the logarithm goes on as a straight line: some functions get negative."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +65,13 @@ class MetaTraining(ABC):
     batch_networks: Count = 1
     """Networks in a run."""
     lr: Positive = 1e-3
-    """Adam's step size."""
-    meta_loss: Literal["sum", "last"] = "sum"
-    """Over all steps of an unroll, or of its last one alone, as L2O-RNNprop on the Lasso of figure 6."""
+    """Step size of the optimiser of the optimiser."""
+    meta_optimizer: Literal["adam", "rmsprop"] = "adam"
+    max_norm: Positive = 1e4
+    """Longer derivatives of the meta-loss are shortened to it."""
+    meta_loss: Literal["sum", "last", "log"] = "sum"
+    """Over all steps of an unroll, or of its last one alone, as L2O-RNNprop on the Lasso of figure 6; or of logarithms,
+    relative to the first value, as L2O-Scale."""
     validate_every: Count = 500
     """Updates between evaluations, of which the best one's weights are kept: 100 runs of 100 steps."""
     validation_functions: Count = 20
@@ -74,19 +83,27 @@ class MetaTraining(ABC):
     """Lengths of the runs, stage by stage; each stage is evaluated at the length of the next."""
     imitation: bool = False
     imitation_rates: tuple[UnitInterval, ...] = (0.0, 0.1, 0.3)
-    """Share of the runs that a teacher drives, stage by stage; the last holds on."""
+    """Share of the runs that a teacher drives, stage by stage; the last holds on. No curriculum is the first stage."""
     teacher: Literal["adam", "rmsprop", "nag"] = "adam"
     teacher_lr: Positive = 0.01
 
     @abstractmethod
-    def network(self, problem: Problem, generator: torch.Generator) -> nn.Module:
-        """The optimiser at its start, a `LearnedOptimizer`."""
+    def solver(self, problem: Problem, generator: torch.Generator) -> nn.Module:
+        """An optimiser at its start, a `LearnedOptimizer`, as the member `optimizer` of what runs it."""
 
-    def build(self, problem: Problem) -> LearnedSolver:
-        return LearnedSolver(self.network(problem, torch.Generator().manual_seed(0)))
+    def penalty(
+        self,
+        points: Float[Tensor, "t b n"],  # noqa: ARG002
+        values: Float[Tensor, "t b"],  # noqa: ARG002
+    ) -> Float[Tensor, ""] | float:
+        """What is added to the meta-loss of an unroll; of both one may take derivatives. Nothing, as a rule."""
+        return 0.0
+
+    def build(self, problem: Problem) -> nn.Module:
+        return self.solver(problem, torch.Generator().manual_seed(0))
 
     def fit(self, problem: Problem, run: Run) -> nn.Module:
-        solver = LearnedSolver(self.network(problem, run.generator)).to(run.device)
+        solver = self.solver(problem, run.generator).to(run.device)
         meta_train(solver, problem.to(run.device), run, self)
         return solver
 
@@ -147,11 +164,15 @@ class Course:
         vars(self).update(state_dict)
 
 
-def meta_train(solver: LearnedSolver, problem: Problem, run: Run, how: MetaTraining) -> None:
+def meta_train(solver: nn.Module, problem: Problem, run: Run, how: MetaTraining) -> None:
     """Trains the solver's optimiser. It ends with the best weights that an evaluation has seen."""
     net: Any = solver.optimizer
     seed = run.stream()
-    optimizer = torch.optim.Adam(net.parameters(), how.lr)
+    optimizer: torch.optim.Optimizer = (
+        torch.optim.Adam(net.parameters(), how.lr)
+        if how.meta_optimizer == "adam"
+        else torch.optim.RMSprop(net.parameters(), how.lr, alpha=0.9)
+    )
     course = Course(how)
     batch, judges = (
         (how.batch_networks, how.validation_networks)
@@ -160,7 +181,7 @@ def meta_train(solver: LearnedSolver, problem: Problem, run: Run, how: MetaTrain
     )
     evaluation = problem.optimisees(judges, derive_seed(seed, "evaluation"))
     # A run in progress: its number, the steps done, and what goes on from unroll to unroll.
-    ride = Memory(number=-1, done=0, lost=0, imitates=False, x=None, gradient=None, state=(), kept=())
+    ride = Memory(number=-1, done=0, lost=0, imitates=False, x=None, first=None, state=(), kept=())
     optimisees: Optimisees | None = None
 
     def judged() -> float:
@@ -172,31 +193,30 @@ def meta_train(solver: LearnedSolver, problem: Problem, run: Run, how: MetaTrain
     ):
         if step == 0:
             course.begin_stage(judged(), net)
-        if ride.number < 0 or ride.done >= course.length:
+        fresh = ride.number < 0 or ride.done >= course.length
+        if fresh:
             ride.number, ride.done = ride.number + 1, 0
-            optimisees = problem.optimisees(batch, derive_seed(seed, ride.number))
-            rates = how.imitation_rates if how.imitation else (0.0,)
-            dice = torch.Generator().manual_seed(derive_seed(seed, "imitation", ride.number))
-            ride.imitates = torch.rand((), generator=dice).item() < rates[min(course.stage, len(rates) - 1)]
-            ride.x, ride.state = optimisees.start, net.begin(optimisees)
-            ride.kept = TEACHERS[how.teacher].begin(ride.x)
-            _, ride.gradient = optimisees.value_and_gradient(ride.x, 0)
-        elif optimisees is None:
-            optimisees = problem.optimisees(batch, derive_seed(seed, ride.number))
+        if fresh or optimisees is None:
+            optimisees = problem.optimisees(batch, derive_seed(seed, ride.number)).repeated(net.particles)
+        if fresh:
+            _begin(ride, net, optimisees, derive_seed(seed, "begin", ride.number), course.stage, how)
         steps = min(how.unroll, course.length - ride.done)
-        loss, values = (imitated if ride.imitates else unrolled)(net, optimisees, ride, steps, how)
-        if math.isfinite(values):
-            descend(optimizer, loss)
-            ride.x, ride.state = ride.x.detach(), tuple(part.detach() for part in ride.state)
-            if not ride.imitates:
-                run.log(step, loss=values)
+        loss, value = (imitated if ride.imitates else unrolled)(net, optimisees, ride, steps, how)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(net.parameters(), how.max_norm)
+        ride.x, ride.state = ride.x.detach(), tuple(part.detach() for part in ride.state)
+        if torch.stack([value, norm]).isfinite().all():
+            optimizer.step()
+            run.log(step, **({"imitation": loss} if ride.imitates else {"loss": value}))
         else:
             ride.done, ride.lost = course.length, ride.lost + 1
-            run.log(step, lost=ride.lost)
+            run.log(step, lost=float(ride.lost))
         if (step + 1) % how.validate_every == 0 or step + 1 == how.updates:
-            verdict = course.judge(judged(), net)
-            if math.isfinite(course.best):
-                run.log(step, validation_loss=course.best)
+            loss_now = judged()
+            if math.isfinite(loss_now):
+                run.log(step, validation_loss=loss_now)
+            verdict = course.judge(loss_now, net)
             if verdict == "next stage":
                 course.begin_stage(judged(), net)
                 ride.done = course.length
@@ -205,38 +225,60 @@ def meta_train(solver: LearnedSolver, problem: Problem, run: Run, how: MetaTrain
     net.load_state_dict(course.kept)
 
 
+def _begin(ride: Memory, net: Any, optimisees: Optimisees, seed: int, stage: int, how: MetaTraining) -> None:
+    """A run from its start."""
+    generator = torch.Generator().manual_seed(seed)
+    rates = how.imitation_rates if how.imitation else (0.0,)
+    ride.imitates = torch.rand((), generator=generator).item() < rates[min(stage, len(rates) - 1)]
+    ride.x, ride.state = net.begin(optimisees, generator)
+    ride.first = optimisees.value(ride.x, 0)
+    ride.kept = TEACHERS[how.teacher].begin(ride.x)
+
+
+def slopes(
+    values: Float[Tensor, " b"], first: Float[Tensor, " b"], meta_loss: Literal["sum", "last", "log"]
+) -> Float[Tensor, " b"]:
+    """How the meta-loss grows with each function's value: by 1, or as its logarithm does."""
+    return 1 / torch.maximum(values, LOGARITHM_ENDS * first.abs()) if meta_loss == "log" else torch.ones_like(values)
+
+
 def unrolled(
     net: LearnedOptimizer, optimisees: Optimisees, ride: Memory, steps: int, how: MetaTraining
-) -> tuple[Float[Tensor, ""], float]:
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """What to descend for the meta-loss of an unroll, and the mean value of the functions in it; the ride goes on."""
-    x, gradient, state = ride.x, ride.gradient, ride.state
+    x, state = ride.x, ride.state
+    seen = look(optimisees, x, ride.done)
     surrogate = x.new_zeros(())
-    total = x.new_zeros(())
+    points, values = [], []
     for number in range(1, steps + 1):
-        update, state = net.step(gradient, state)
+        update, state = net.step(seen, state)
         x = x + update
-        value, gradient = optimisees.value_and_gradient(x, ride.done + number)
-        if how.meta_loss == "sum" or number == steps:
-            surrogate = surrogate + (gradient * x).sum()
-        total = total + value.mean()
-    ride.x, ride.gradient, ride.state, ride.done = x, gradient, state, ride.done + steps
-    return surrogate / len(x), (total / steps).item()
+        seen = look(optimisees, x, ride.done + number)
+        # Worth f(x), with its derivative.
+        value = seen.value + (seen.gradient * (x - seen.x)).sum(dim=-1)
+        if how.meta_loss != "last" or number == steps:
+            surrogate = surrogate + (slopes(seen.value, ride.first, how.meta_loss) * value).mean()
+        points.append(x)
+        values.append(value)
+    ride.x, ride.state, ride.done = x, state, ride.done + steps
+    all_values = torch.stack(values)
+    return surrogate + how.penalty(torch.stack(points), all_values), all_values.detach().mean()
 
 
 def imitated(
     net: LearnedOptimizer, optimisees: Optimisees, ride: Memory, steps: int, how: MetaTraining
-) -> tuple[Float[Tensor, ""], float]:
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """The same where the teacher drives: half the mean square between its steps and the optimiser's, summed."""
     rule = TEACHERS[how.teacher]
-    x, gradient, state, kept = ride.x, ride.gradient, ride.state, ride.kept
+    x, state, kept = ride.x, ride.state, ride.kept
     distance = x.new_zeros(())
-    total = x.new_zeros(())
-    for number in range(1, steps + 1):
-        update, state = net.step(gradient, state)
-        move, kept = rule.step(gradient, kept)
+    values = []
+    for number in range(steps):
+        seen = look(optimisees, x, ride.done + number)
+        update, state = net.step(seen, state)
+        move, kept = rule.step(seen.gradient, kept)
         distance = distance + 0.5 * (how.teacher_lr * move - update).square().mean()
         x = x + how.teacher_lr * move
-        value, gradient = optimisees.value_and_gradient(x, ride.done + number)
-        total = total + value.mean()
-    ride.x, ride.gradient, ride.state, ride.kept, ride.done = x, gradient, state, kept, ride.done + steps
-    return distance, (total / steps).item()
+        values.append(seen.value)
+    ride.x, ride.state, ride.kept, ride.done = x, state, kept, ride.done + steps
+    return distance, torch.stack(values).mean()

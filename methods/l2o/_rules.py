@@ -7,7 +7,7 @@ Dimensions: b functions, n unknowns.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from tasks.l2o.optimisees import Optimisees
 Kept = tuple[Tensor, ...]
 
 
+@runtime_checkable
 class Rule(Protocol):
     """How a gradient becomes a step of unit step size."""
 

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bench import Positive, Presets, method
-from methods.l2o._learned import LSTM, State, truncated_normal
+from methods.l2o._learned import LSTM, LearnedSolver, Seen, State, truncated_normal
 from methods.l2o._meta import MetaTraining
 from tasks.l2o import Problem
 from tasks.l2o.optimisees import Optimisees
@@ -45,6 +45,8 @@ def log_and_sign(gradient: Float[Tensor, " r"]) -> Float[Tensor, "r 2"]:
 
 
 class DM(nn.Module):
+    particles: ClassVar[int] = 1
+
     def __init__(self, networks: bool, gradient_scale: float, generator: torch.Generator) -> None:
         super().__init__()
         self.networks = networks
@@ -53,14 +55,18 @@ class DM(nn.Module):
         self.outer = nn.Parameter(truncated_normal(1, HIDDEN, generator))
         self.outer_bias = nn.Parameter(torch.zeros(1))
 
-    def begin(self, optimisees: Optimisees) -> State:
-        return self.lstm.begin(optimisees.start.numel())
+    def begin(
+        self,
+        optimisees: Optimisees,
+        generator: torch.Generator,  # noqa: ARG002 -- nothing is drawn
+    ) -> tuple[Float[Tensor, "b n"], State]:
+        return optimisees.start, self.lstm.begin(optimisees.start.numel())
 
-    def step(self, gradient: Float[Tensor, "b n"], state: State) -> tuple[Float[Tensor, "b n"], State]:
-        flat = gradient.flatten()
+    def step(self, seen: Seen, state: State) -> tuple[Float[Tensor, "b n"], State]:
+        flat = seen.gradient.flatten()
         features = log_and_sign(flat) if self.networks else self.gradient_scale * flat[:, None]
         hidden, state = self.lstm(features, state)
-        outer = torch.addmm(self.outer_bias, hidden, self.outer.T).view_as(gradient)
+        outer = torch.addmm(self.outer_bias, hidden, self.outer.T).view_as(seen.gradient)
         return NETWORK_STEP * outer if self.networks else outer, state
 
 
@@ -93,5 +99,5 @@ class L2ODM(MetaTraining):
         "gpu": {"updates": 5000, "stages": (100, 200, 500)},
     }
 
-    def network(self, problem: Problem, generator: torch.Generator) -> DM:
-        return DM(problem.trains_networks, self.gradient_scale, generator)
+    def solver(self, problem: Problem, generator: torch.Generator) -> LearnedSolver:
+        return LearnedSolver(DM(problem.trains_networks, self.gradient_scale, generator))

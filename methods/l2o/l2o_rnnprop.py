@@ -3,7 +3,7 @@
 Lv, Jiang and Li, "Learning Gradient Descent: Better Generalization and Longer Horizons", ICML 2017; as in Open-L2O
 (Chen et al., JMLR 2022), figures 6 to 8.
 
-    m~ = m / (sqrt(v) + eps),  g~ = g / (sqrt(v) + eps), moments bias-corrected        `RNNprop.step`
+    m~ = m / (sqrt(v) + eps),  g~ = g / (sqrt(v) + eps), moments bias-corrected        `RNNprop.features`
     d = 0.01 tanh( linear( LSTM( elu( linear(m~, g~) ) ) ) )
 
 Trained as `_meta` says. With `curriculum` and `imitation` it is the benchmark's L2O-enhanced on this base. Differs from
@@ -21,9 +21,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bench import Count, Presets, UnitInterval, method
-from methods.l2o._learned import LSTM, State, truncated_normal
+from methods.l2o._learned import LSTM, LearnedSolver, Seen, State, truncated_normal
 from methods.l2o._meta import MetaTraining
-from methods.l2o._rules import AdamRule
+from methods.l2o._rules import AdamRule, Kept
 from tasks.l2o import Problem
 from tasks.l2o.optimisees import Optimisees
 
@@ -35,6 +35,8 @@ LARGEST_STEP = 0.01
 
 
 class RNNprop(nn.Module):
+    particles: ClassVar[int] = 1
+
     def __init__(self, generator: torch.Generator) -> None:
         super().__init__()
         self.moments = AdamRule(BETA, BETA, EPS)
@@ -44,18 +46,26 @@ class RNNprop(nn.Module):
         self.outer = nn.Parameter(truncated_normal(1, HIDDEN, generator))
         self.outer_bias = nn.Parameter(torch.zeros(1))
 
-    def begin(self, optimisees: Optimisees) -> State:
+    def begin(
+        self,
+        optimisees: Optimisees,
+        generator: torch.Generator,  # noqa: ARG002 -- nothing is drawn
+    ) -> tuple[Float[Tensor, "b n"], State]:
         start = optimisees.start
-        return (*self.moments.begin(start), *self.lstm.begin(start.numel()))
+        return start, (*self.moments.begin(start), *self.lstm.begin(start.numel()))
 
-    def step(self, gradient: Float[Tensor, "b n"], state: State) -> tuple[Float[Tensor, "b n"], State]:
-        mean, square, kept = self.moments.moments(gradient, state[:3])
+    def features(self, gradient: Float[Tensor, "b n"], kept: Kept) -> tuple[Float[Tensor, "r 2"], Kept]:
+        """m~ and g~ of each coordinate, and the moments for the next step."""
+        mean, square, kept = self.moments.moments(gradient, kept)
         scale = square.sqrt() + EPS
-        features = torch.stack([(mean / scale).flatten(), (gradient / scale).flatten()], dim=1)
+        return torch.stack([(mean / scale).flatten(), (gradient / scale).flatten()], dim=1), kept
+
+    def step(self, seen: Seen, state: State) -> tuple[Float[Tensor, "b n"], State]:
+        features, kept = self.features(seen.gradient, state[:3])
         inner = nn.functional.elu(torch.addmm(self.inner_bias, features, self.inner.T))
         hidden, state = self.lstm(inner, state[3:])
         outer = torch.addmm(self.outer_bias, hidden, self.outer.T)
-        return LARGEST_STEP * outer.tanh().view_as(gradient), (*kept, *state)
+        return LARGEST_STEP * outer.tanh().view_as(seen.gradient), (*kept, *state)
 
 
 @method("l2o", paper="open_l2o")
@@ -85,5 +95,5 @@ class L2ORNNprop(MetaTraining):
         "gpu": {"stages": (100, 200, 500)},
     }
 
-    def network(self, problem: Problem, generator: torch.Generator) -> RNNprop:  # noqa: ARG002 -- the same for all
-        return RNNprop(generator)
+    def solver(self, problem: Problem, generator: torch.Generator) -> LearnedSolver:  # noqa: ARG002 -- one for all
+        return LearnedSolver(RNNprop(generator))

@@ -40,6 +40,10 @@ class LeastSquares:
 
     stochastic: ClassVar[bool] = False
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return (self.start.shape[1],)
+
     def value(self, x: Float[Tensor, "b n"], step: int = 0) -> Float[Tensor, " b"]:  # noqa: ARG002
         return self._value(x, self._misfit(x))
 
@@ -78,6 +82,10 @@ class LeastSquares:
             offset=factor * self.offset,
         )
 
+    def repeated(self, times: int) -> "LeastSquares":
+        parts = {name: getattr(self, name) for name in ("start", "matrix", "target", "cosines")}
+        return replace(self, **{name: part.repeat_interleave(times, dim=0) for name, part in parts.items()})
+
     def to(self, target: torch.device | torch.dtype) -> "LeastSquares":
         return replace(
             self,
@@ -96,6 +104,7 @@ class Rosenbrock:
     factor: float = 1.0
 
     stochastic: ClassVar[bool] = False
+    sizes: ClassVar[tuple[int, ...]] = (2,)
 
     def value(self, x: Float[Tensor, "b 2"], step: int = 0) -> Float[Tensor, " b"]:  # noqa: ARG002
         first, second = x.unbind(dim=-1)
@@ -112,6 +121,9 @@ class Rosenbrock:
 
     def scaled(self, factor: float) -> "Rosenbrock":
         return replace(self, factor=factor * self.factor)
+
+    def repeated(self, times: int) -> "Rosenbrock":
+        return replace(self, start=self.start.repeat_interleave(times, dim=0))
 
     def to(self, target: torch.device | torch.dtype) -> "Rosenbrock":
         return replace(self, start=self.start.to(target))

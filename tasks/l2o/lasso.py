@@ -39,6 +39,10 @@ class Instances:
         """Zero, where every optimiser starts."""
         return self.measurements.new_zeros(len(self.measurements), self.dictionary.shape[1])
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return (self.dictionary.shape[1],)
+
     def residual(self, x: Float[Tensor, "b n"]) -> Float[Tensor, "b m"]:
         """What x leaves unexplained, b - A x."""
         return self.measurements - x @ self.dictionary.T
@@ -60,6 +64,9 @@ class Instances:
     ) -> tuple[Float[Tensor, " b"], Float[Tensor, "b n"]]:
         x = x.detach()
         return self.objective(x), self.gradient(x)
+
+    def repeated(self, times: int) -> "Instances":
+        return replace(self, measurements=self.measurements.repeat_interleave(times, dim=0))
 
     def to(self, target: torch.device | torch.dtype) -> "Instances":
         return replace(self, dictionary=self.dictionary.to(target), measurements=self.measurements.to(target))

@@ -141,8 +141,14 @@ class Trainings:
     seed: int
     """Of the minibatches."""
     batch: int
+    copies: int = 1
+    """Rows that stand beside each other and are trained on the same minibatches."""
 
     stochastic: ClassVar[bool] = True
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(parameter.numel() for parameter in self._module.parameters())
 
     def value(self, x: Float[Tensor, "b n"], step: int) -> Float[Tensor, " b"]:
         with torch.no_grad():
@@ -159,6 +165,9 @@ class Trainings:
         with torch.no_grad():
             return vmap(partial(logits, self._module), in_dims=(0, None))(x, images)
 
+    def repeated(self, times: int) -> "Trainings":
+        return replace(self, start=self.start.repeat_interleave(times, dim=0), copies=times * self.copies)
+
     def to(self, target: torch.device) -> "Trainings":
         moved = {name: getattr(self, name).to(target) for name in ("images", "labels", "start")}
         return replace(self, **moved)
@@ -170,8 +179,8 @@ class Trainings:
 
     def _minibatches(self, step: int) -> tuple[Float[Tensor, "b i c h w"], Int64[Tensor, "b i"]]:
         generator = torch.Generator().manual_seed(derive_seed(self.seed, step))
-        rows = torch.randint(len(self.images), (len(self.start), self.batch), generator=generator)
-        rows = rows.to(self.images.device)
+        rows = torch.randint(len(self.images), (len(self.start) // self.copies, self.batch), generator=generator)
+        rows = rows.repeat_interleave(self.copies, dim=0).to(self.images.device)
         return self.images[rows], self.labels[rows]
 
 

@@ -22,11 +22,18 @@ class Optimisees(Protocol):
     @property
     def start(self) -> Float[Tensor, "b n"]: ...
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Lengths of the tensors that x is made of, in their order: n alone where x is a vector."""
+
     def value(self, x: Float[Tensor, "b n"], step: int) -> Float[Tensor, " b"]: ...
 
     def value_and_gradient(
         self, x: Float[Tensor, "b n"], step: int
     ) -> tuple[Float[Tensor, " b"], Float[Tensor, "b n"]]:
         """Both detached: no optimiser here looks at second derivatives."""
+
+    def repeated(self, times: int) -> "Optimisees":
+        """Each function `times` times, one row after another: the same function at every step."""
 
     def to(self, target: torch.device) -> "Optimisees": ...
