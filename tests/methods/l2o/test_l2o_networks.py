@@ -349,3 +349,10 @@ def test_the_counts_are_those_of_the_papers_table():
     learned = {name: int(text.replace(",", "")) for name, text in printed.items() if text != "0"}
     assert learned == {name: COUNTS[name] for name in learned}
     assert learned.keys() == COUNTS.keys() - {"lista-ss", "lista-cp-tied", "tista"}
+
+
+def test_the_page_shows_the_tied_network_as_it_is_in_under_30_lines():
+    _, _, rest = (ROOT / "docs" / "l2o.md").read_text().partition("## Adding a LISTA variant")
+    shown = rest.split("```python\n")[1].split("```")[0]
+    assert shown == (ROOT / "methods" / "l2o" / "lista_cp_tied.py").read_text()
+    assert len(shown.splitlines()) < 30
