@@ -8,14 +8,24 @@ from torch import Tensor
 
 def soft_threshold(z: Float[Tensor, "b n"], theta: Float[Tensor, "..."]) -> Float[Tensor, "b n"]:
     """S_theta(z): entries move towards zero by theta, which is one for all or one an instance, and no further."""
-    return z.sign() * (z.abs() - theta).clamp(min=0)
+    return shrink(z, theta, None)
 
 
 def select_support(z: Float[Tensor, "b n"], theta: Float[Tensor, ""], percent: float) -> Float[Tensor, "b n"]:
     """SS_{theta, percent}(z): the selected entries pass unshrunk. Which ones pass has no gradient."""
-    shrunk = soft_threshold(z, theta)
-    passing = selected(z, theta, percent)
-    return shrunk if passing is None else torch.where(passing, z, shrunk)
+    return shrink(z, theta, selected(z, theta, percent))
+
+
+def shrink(
+    z: Float[Tensor, "b n"], theta: Float[Tensor, "..."], passing: Bool[Tensor, "b n"] | None
+) -> Float[Tensor, "b n"]:
+    """Soft thresholds, except for the entries that pass: sign(z) max(|z| - theta, 0) in three operations with slopes.
+
+    A theta below zero moves entries away from zero. What is not a number stays so.
+    """
+    known = z.detach()
+    towards = known.sign() if passing is None else known.sign().masked_fill(passing, 0)
+    return torch.where(known.abs() <= theta, 0.0, z - towards * theta)
 
 
 def selected(z: Float[Tensor, "b n"], theta: Float[Tensor, ""], percent: float) -> Bool[Tensor, "b n"] | None:

@@ -7,7 +7,7 @@ Differs from the authors' code: validation is by the loss that is trained on, no
 any size counts, and a stage has a greatest length. Their factor 0.3 on the gradients of older layers does nothing,
 since Adam is invariant to it and a stage starts afresh; here `layer_decay` scales step sizes, and is 1.
 
-A method is a dataclass on top of `Unrolling` or `Selecting`: it says in `build` what its layers are.
+A method is a dataclass on top of `Unrolling`, `Thresholding` or `Selecting`: it says in `build` what its layers are.
 """
 
 from abc import ABC, abstractmethod
@@ -25,7 +25,7 @@ from bench.seeds import derive_seed
 from bench.training import Memory, descend, frozen
 from methods.l2o._thresholds import selection_percents
 from tasks.l2o import Problem, Samples, SparseProblem
-from tasks.l2o.lasso import Instances
+from tasks.l2o.lasso import Instances, lipschitz
 
 LOG_EVERY = 10
 """Steps between two points of the loss curve: there are three curves a layer."""
@@ -41,6 +41,17 @@ class Zero(nn.Module):
 
     def forward(self, instances: Instances) -> State:
         return (instances.start,)
+
+
+class Shared(nn.Module):
+    """Starts as `Zero` does, with a matrix that all layers share: a parameter, learnt with the first, or a buffer."""
+
+    def __init__(self, matrix: nn.Parameter | nn.Buffer) -> None:
+        super().__init__()
+        self.matrix = matrix
+
+    def forward(self, instances: Instances) -> State:
+        return instances.start, self
 
 
 class UnrolledNetwork(nn.Module):
@@ -77,8 +88,6 @@ class Unrolling(ABC):
     """What every unrolled method is set by, and how it is fitted."""
 
     layers: Count = 16
-    weight: Positive = 0.4
-    """Thresholds start at `weight` over the largest eigenvalue of A^T A."""
     training: Literal["layer-wise", "end-to-end"] = "layer-wise"
     batch: Count = 128
     stage_steps: tuple[Count, Count, Count] = (200_000, 200_000, 200_000)
@@ -113,7 +122,20 @@ class Unrolling(ABC):
 
 
 @dataclass(frozen=True)
-class Selecting(Unrolling, ABC):
+class Thresholding(Unrolling, ABC):
+    """The same for methods whose layers shrink by a learnt threshold."""
+
+    weight: Positive = 0.4
+    """Thresholds start at `weight` over the largest eigenvalue of A^T A."""
+
+    def start(self, dictionary: Float[Tensor, "m n"]) -> tuple[Float[Tensor, "m n"], Float[Tensor, ""]]:
+        """A / L and weight / L: with them a layer is a step of ISTA."""
+        scale = lipschitz(dictionary)
+        return dictionary / scale, dictionary.new_tensor(self.weight / scale)
+
+
+@dataclass(frozen=True)
+class Selecting(Thresholding, ABC):
     """The same for methods whose layers let their largest entries pass unshrunk."""
 
     selection_rate: NonNegative = 1.2
@@ -153,8 +175,13 @@ class Stage:
 
 def plan(net: UnrolledNetwork, schedule: Unrolling) -> Iterator[Stage]:
     """The stages of the whole training, in order."""
-    variables = [list(layer.parameters()) for layer in net.layers]
-    variables[0] = [*net.begin.parameters(), *variables[0]]
+    # What several layers share learns with the first that has it.
+    owned: set[nn.Parameter] = set()
+    variables = []
+    for modules in ([net.begin, net.layers[0]], *([layer] for layer in net.layers[1:])):
+        new = [v for module in modules for v in module.parameters() if v not in owned]
+        variables.append(new)
+        owned.update(new)
     rates = list(zip(schedule.lrs, schedule.stage_steps, strict=True))
     if schedule.training == "end-to-end":
         for number, (lr, steps) in enumerate(rates, start=1):
@@ -219,16 +246,15 @@ def _train_stage(
     net: UnrolledNetwork, stage: Stage, problem: SparseProblem, run: Run, schedule: Unrolling, seed: int
 ) -> None:
     newest = len(stage.variables) - 1
-    groups = [
-        {"params": [v.requires_grad_() for v in variables], "lr": stage.lr * schedule.layer_decay ** (newest - age)}
-        for age, variables in enumerate(stage.variables)
-        # A layer may have nothing to learn.
-        if variables
-    ]
-    if not groups:
+    groups: dict[float, list[nn.Parameter]] = {}
+    for age, variables in enumerate(stage.variables):
+        # One group for each step size: each costs an update of its own.
+        group = groups.setdefault(stage.lr * schedule.layer_decay ** (newest - age), [])
+        group += [variable.requires_grad_() for variable in variables]
+    if not any(groups.values()):
         return
     # Without `fused`, Adam takes twenty times as long on the CPU.
-    optimizer = torch.optim.Adam(groups, fused=True)
+    optimizer = torch.optim.Adam([{"params": group, "lr": lr} for lr, group in groups.items()], fused=True)
     validations = Memory(scores=[])
     supply = Supply(net, stage, problem, schedule.batch, seed)
     learning = net.layers[stage.resting : stage.depth]

@@ -3,7 +3,7 @@
 Liu, Chen, Wang and Yin, ICLR 2019; as in Open-L2O (Chen et al., JMLR 2022), figures 5 and 6.
 
     W = argmin ||W^T A||_F^2, with w_i^T a_i = 1 for each column                    `analytic_matrix`
-    x_k = SS_{theta_k, q_k}( x_{k-1} + gamma_k W^T (b - A x_{k-1}) )                `AnalyticLayer`
+    x_k = SS_{theta_k, q_k}( x_{k-1} + gamma_k W^T (b - A x_{k-1}) )                `ScaledLayer`
     q_k = min(selection_rate * k, selection_limit), in percent                      `Selecting.percents`
 
 Differs from the authors' code: W is solved for in closed form, where they take up to 1,000 projected gradient steps
@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from bench import Presets, method
 from methods.l2o._thresholds import select_support
-from methods.l2o._unroll import Selecting, State, UnrolledNetwork
+from methods.l2o._unroll import Selecting, Shared, State, UnrolledNetwork
 from tasks.l2o import SparseProblem
-from tasks.l2o.lasso import Instances, lipschitz
+from tasks.l2o.lasso import Instances
 
 
 def analytic_matrix(dictionary: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
@@ -31,25 +31,16 @@ def analytic_matrix(dictionary: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
     return (whitened / (columns * whitened).sum(dim=0)).to(dictionary)
 
 
-class Analytic(nn.Module):
-    """W, which all layers share and none learns."""
+class ScaledLayer(nn.Module):
+    """One step along the matrix that all layers share, of learnt length, and a learnt threshold."""
 
-    def __init__(self, matrix: Float[Tensor, "m n"]) -> None:
-        super().__init__()
-        self.matrix = nn.Buffer(matrix)
-
-    def forward(self, instances: Instances) -> State:
-        return instances.start, self
-
-
-class AnalyticLayer(nn.Module):
     def __init__(self, theta: Float[Tensor, ""], percent: float) -> None:
         super().__init__()
         self.gamma = nn.Parameter(torch.ones_like(theta))
         self.theta = nn.Parameter(theta.clone())
         self.percent = percent
 
-    def forward(self, instances: Instances, x: Float[Tensor, "b n"], shared: Analytic) -> State:
+    def forward(self, instances: Instances, x: Float[Tensor, "b n"], shared: Shared) -> State:
         step = self.gamma * (instances.residual(x) @ shared.matrix)
         return select_support(x + step, self.theta, self.percent), shared
 
@@ -66,6 +57,6 @@ class ALISTA(Selecting):
     }
 
     def build(self, problem: SparseProblem) -> UnrolledNetwork:
-        theta = problem.dictionary.new_tensor(self.weight / lipschitz(problem.dictionary))
-        layers = [AnalyticLayer(theta, percent) for percent in self.percents]
-        return UnrolledNetwork(layers, Analytic(analytic_matrix(problem.dictionary)))
+        _, theta = self.start(problem.dictionary)
+        layers = [ScaledLayer(theta, percent) for percent in self.percents]
+        return UnrolledNetwork(layers, Shared(nn.Buffer(analytic_matrix(problem.dictionary))))

@@ -17,9 +17,15 @@ from torch import Tensor, nn
 
 from bench import method
 from methods.l2o._thresholds import soft_threshold
-from methods.l2o._unroll import State, UnrolledNetwork, Unrolling
+from methods.l2o._unroll import State, Thresholding, UnrolledNetwork
 from tasks.l2o import SparseProblem
 from tasks.l2o.lasso import Instances, lipschitz
+
+
+def recurrent_matrix(dictionary: Float[Tensor, "m n"]) -> Float[Tensor, "n n"]:
+    """I - A^T A / L, what a gradient step on the data term does to x."""
+    identity = torch.eye(dictionary.shape[1]).to(dictionary)
+    return identity - dictionary.T @ dictionary / lipschitz(dictionary)
 
 
 class Encoder(nn.Module):
@@ -39,19 +45,17 @@ class First(nn.Module):
 
     def __init__(self, theta: Float[Tensor, ""]) -> None:
         super().__init__()
-        self.theta = nn.Parameter(theta)
+        self.theta = nn.Parameter(theta.clone())
 
     def forward(self, instances: Instances, x: Float[Tensor, "b n"], encoded: Float[Tensor, "b n"]) -> State:  # noqa: ARG002
         return soft_threshold(encoded, self.theta), encoded
 
 
 class Recurrence(nn.Module):
-    def __init__(self, dictionary: Float[Tensor, "m n"], weight: float) -> None:
+    def __init__(self, matrix: Float[Tensor, "n n"], theta: Float[Tensor, ""]) -> None:
         super().__init__()
-        scale = lipschitz(dictionary)
-        identity = torch.eye(dictionary.shape[1]).to(dictionary)
-        self.matrix = nn.Parameter(identity - dictionary.T @ dictionary / scale)
-        self.theta = nn.Parameter(dictionary.new_tensor(weight / scale))
+        self.matrix = nn.Parameter(matrix.clone())
+        self.theta = nn.Parameter(theta.clone())
 
     def forward(self, instances: Instances, x: Float[Tensor, "b n"], encoded: Float[Tensor, "b n"]) -> State:  # noqa: ARG002
         return soft_threshold(encoded + x @ self.matrix.T, self.theta), encoded
@@ -59,11 +63,12 @@ class Recurrence(nn.Module):
 
 @method("l2o", paper="open_l2o")
 @dataclass(frozen=True)
-class LISTA(Unrolling):
+class LISTA(Thresholding):
     """Learned ISTA: its matrices and thresholds are free in every layer, B is shared."""
 
     def build(self, problem: SparseProblem) -> UnrolledNetwork:
         dictionary = problem.dictionary
-        later = [Recurrence(dictionary, self.weight) for _ in range(self.layers - 1)]
-        first = First(dictionary.new_tensor(self.weight / lipschitz(dictionary)))
-        return UnrolledNetwork([first, *later], Encoder(dictionary))
+        _, theta = self.start(dictionary)
+        matrix = recurrent_matrix(dictionary)
+        later = [Recurrence(matrix, theta) for _ in range(self.layers - 1)]
+        return UnrolledNetwork([First(theta), *later], Encoder(dictionary))

@@ -15,17 +15,16 @@ from torch import Tensor, nn
 
 from bench import method
 from methods.l2o._thresholds import soft_threshold
-from methods.l2o._unroll import State, UnrolledNetwork, Unrolling
+from methods.l2o._unroll import State, Thresholding, UnrolledNetwork
 from tasks.l2o import SparseProblem
-from tasks.l2o.lasso import Instances, lipschitz
+from tasks.l2o.lasso import Instances
 
 
 class CoupledLayer(nn.Module):
-    def __init__(self, dictionary: Float[Tensor, "m n"], weight: float) -> None:
+    def __init__(self, matrix: nn.Parameter, theta: Float[Tensor, ""]) -> None:
         super().__init__()
-        scale = lipschitz(dictionary)
-        self.matrix = nn.Parameter(dictionary / scale)
-        self.theta = nn.Parameter(dictionary.new_tensor(weight / scale))
+        self.matrix = matrix
+        self.theta = nn.Parameter(theta.clone())
 
     def forward(self, instances: Instances, x: Float[Tensor, "b n"]) -> State:
         return (soft_threshold(x + instances.residual(x) @ self.matrix, self.theta),)
@@ -33,8 +32,9 @@ class CoupledLayer(nn.Module):
 
 @method("l2o", paper="open_l2o")
 @dataclass(frozen=True)
-class LISTACP(Unrolling):
+class LISTACP(Thresholding):
     """Learned ISTA with coupled weights: one matrix and one threshold a layer."""
 
     def build(self, problem: SparseProblem) -> UnrolledNetwork:
-        return UnrolledNetwork(CoupledLayer(problem.dictionary, self.weight) for _ in range(self.layers))
+        matrix, theta = self.start(problem.dictionary)
+        return UnrolledNetwork(CoupledLayer(nn.Parameter(matrix.clone()), theta) for _ in range(self.layers))

@@ -19,15 +19,14 @@ from bench import method
 from methods.l2o._thresholds import select_support
 from methods.l2o._unroll import Selecting, State, UnrolledNetwork
 from tasks.l2o import SparseProblem
-from tasks.l2o.lasso import Instances, lipschitz
+from tasks.l2o.lasso import Instances
 
 
 class SelectingLayer(nn.Module):
-    def __init__(self, dictionary: Float[Tensor, "m n"], weight: float, percent: float) -> None:
+    def __init__(self, matrix: Float[Tensor, "m n"], theta: Float[Tensor, ""], percent: float) -> None:
         super().__init__()
-        scale = lipschitz(dictionary)
-        self.matrix = nn.Parameter(dictionary / scale)
-        self.theta = nn.Parameter(dictionary.new_tensor(weight / scale))
+        self.matrix = nn.Parameter(matrix.clone())
+        self.theta = nn.Parameter(theta.clone())
         self.percent = percent
 
     def forward(self, instances: Instances, x: Float[Tensor, "b n"]) -> State:
@@ -40,4 +39,5 @@ class LISTACPSS(Selecting):
     """Learned ISTA with coupled weights and support selection: the largest entries pass without being shrunk."""
 
     def build(self, problem: SparseProblem) -> UnrolledNetwork:
-        return UnrolledNetwork(SelectingLayer(problem.dictionary, self.weight, q) for q in self.percents)
+        matrix, theta = self.start(problem.dictionary)
+        return UnrolledNetwork(SelectingLayer(matrix, theta, percent) for percent in self.percents)
