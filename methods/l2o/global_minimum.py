@@ -174,7 +174,7 @@ class Oracle(nn.Module):
                 return lowest(functions, self.starts, self.rounds, torch.Generator().manual_seed(self.seed))
 
 
-@method("l2o", paper="open_l2o")
+@method("l2o", paper="open_l2o", oracle=True)
 @dataclass(frozen=True)
 class GlobalMinimum:
     """Knows each function's matrices, and finds its least value: what no optimiser can go below."""

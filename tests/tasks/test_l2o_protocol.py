@@ -246,7 +246,8 @@ def test_the_workload_is_a_batch_and_draws_no_test_instance(name, count, iterati
     workload = SMALL.workload(Still(), problem)
     optimisees = workload.inputs[1]
     assert workload.call(*workload.inputs).shape == optimisees.start.shape == (count, problem_unknowns(problem))
-    assert (workload.items, workload.inputs[2], workload.label) == (count, iterations, label)
+    assert (workload.items, workload.inputs[2], workload.iterations) == (count, iterations, iterations)
+    assert workload.label == label
     if name == "sparse":
         seen = {tuple(b.tolist()) for b in optimisees.measurements}
         assert not seen & {tuple(b.tolist()) for b in held_out.test.samples.instances.measurements}
