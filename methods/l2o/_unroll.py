@@ -249,8 +249,9 @@ def _train_stage(
     groups: dict[float, list[nn.Parameter]] = {}
     for age, variables in enumerate(stage.variables):
         # One group for each step size: each costs an update of its own.
-        group = groups.setdefault(stage.lr * schedule.layer_decay ** (newest - age), [])
-        group += [variable.requires_grad_() for variable in variables]
+        groups.setdefault(stage.lr * schedule.layer_decay ** (newest - age), []).extend(variables)
+        for variable in variables:
+            variable.requires_grad_()
     if not any(groups.values()):
         return
     # Without `fused`, Adam takes twenty times as long on the CPU.

@@ -8,6 +8,10 @@ figure 5.
 
 W_k starts at A / L and lambda_k at `threshold`; a threshold below zero counts as zero. With W_k = A and
 lambda_k = alpha this is AMP. The number of entries that are not zero has no gradient.
+
+What to watch: where thresholds are learnt down to nearly nothing, as a small weight in the Lasso's objective asks for,
+most entries are not zero, the factor before v_{k-1} comes to n / m, and residuals grow from layer to layer: the network
+ends far above AMP on `lasso-25x50`.
 Departures of the training: see `_unroll`.
 """
 

@@ -202,15 +202,15 @@ def test_a_gain_falls_with_the_magnitude(gain, at_zero, at_half, far):
 
 
 def test_a_layer_of_glista_is_its_equations_for_one_unknown(problem_of):
-    # A = 1, b = 2; W = 1/L, theta = 0.5; first layer without gates on x: z = 2/L - 0.5, o = 1 - e 0.5 / (|z| + 0.1).
+    # A = 1, b = 1; W = 1/L, theta = 0.5; first layer without gates on x: z = 1/L - 0.5, o = 1 - e 0.5 / (|z| + 0.1).
     problem = problem_of(torch.ones(1, 1).double())
-    instances = Instances(problem.dictionary, torch.tensor([[2.0]]).double(), 0.005)
+    instances = Instances(problem.dictionary, torch.tensor([[1.0]]).double(), 0.005)
     scale = lipschitz(problem.dictionary)
     net = GLISTA(layers=2, selection_rate=0.0, weight=0.5 * scale, gates=0.2).build(problem)
-    z = 2 / scale - 0.5
+    z = 1 / scale - 0.5
     first = (1 - 0.2 * 0.5 / (z + 0.1)) * z
     amplified = first * (1 + 0.2 * 0.5 * max(1 - first, 0))
-    z = amplified + (2 - amplified) / scale - 0.5
+    z = amplified + (1 - amplified) / scale - 0.5
     stride = 1 - 0.2 * 0.5 / (abs(z - first) + 0.1)
     assert net(instances, 2).flatten().tolist() == pytest.approx([first, first + stride * (z - first)], abs=1e-9)
 
@@ -260,7 +260,7 @@ def test_without_noise_the_share_is_none(dataset):
 @pytest.mark.parametrize("gamma", [0.6, 1.0, 1.3])
 def test_the_error_that_tista_reckons_with_is_the_one_of_its_first_step(gamma, problem_of):
     dictionary = unit_columns(gaussian_dictionary(250, 500, 0).double())
-    problem = problem_of(dictionary, 20.0)
+    problem = problem_of(dictionary, 3.0)
     samples = problem.draw(1024, seed=5)
     layer = TISTA(layers=1).build(problem).layers[0]
     with torch.no_grad():
