@@ -97,7 +97,7 @@ class GRU(nn.Module):
         self.hidden = hidden
 
     def forward(
-        self, x: Float[Tensor, "b t f"], state: Float[Tensor, "b t z"], bias: Float[Tensor, "b #t y"] | None = None
+        self, x: Float[Tensor, "b t f"], state: Float[Tensor, "b t z"], bias: Float[Tensor, " b #t y"] | None = None
     ) -> Float[Tensor, "b t z"]:
         bias = self.bias if bias is None else self.bias + bias
         gates = (torch.cat([x, state], dim=-1) @ self.gates.T + bias[..., : 2 * self.hidden]).sigmoid()
