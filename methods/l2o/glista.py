@@ -97,7 +97,7 @@ class GLISTA(Selecting):
 
     presets: ClassVar[Presets] = {
         "smoke": {"layers": 4, "stage_steps": (10, 10, 10)},
-        "small": {"stage_steps": (30, 40, 20), "lrs": (5e-3, 2e-3, 5e-4)},
+        "small": {"stage_steps": (50, 100, 50), "lrs": (1e-2, 5e-3, 5e-4)},
         "gpu": {"stage_steps": (400, 800, 200)},
     }
     search: ClassVar[Search] = {

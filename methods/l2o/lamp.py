@@ -58,7 +58,7 @@ class LAMP(Unrolling):
 
     presets: ClassVar[Presets] = {
         "smoke": {"layers": 4, "stage_steps": (10, 10, 10)},
-        "small": {"stage_steps": (40, 80, 40), "lrs": (5e-3, 2e-3, 5e-4)},
+        "small": {"stage_steps": (100, 200, 100), "lrs": (5e-3, 2e-3, 2e-4)},
         "gpu": {"stage_steps": (400, 800, 200)},
     }
 
