@@ -56,7 +56,9 @@ class MetaTraining(ABC):
     """What every learned optimiser's training is set by."""
 
     updates: Count = 50_000
-    """Unrolls, each of which changes the weights once: 10,000 runs of 100 steps for L2O-DM."""
+    """Unrolls of analytic functions, each of which changes the weights once: 10,000 runs of 100 steps for L2O-DM."""
+    updates_networks: Count = 50_000
+    """The same for networks, where each takes longer."""
     run_steps: Count = 100
     """Length of a run without curriculum."""
     unroll: Count = 20
@@ -174,10 +176,10 @@ def meta_train(solver: nn.Module, problem: Problem, run: Run, how: MetaTraining)
         else torch.optim.RMSprop(net.parameters(), how.lr, alpha=0.9)
     )
     course = Course(how)
-    batch, judges = (
-        (how.batch_networks, how.validation_networks)
+    updates, batch, judges = (
+        (how.updates_networks, how.batch_networks, how.validation_networks)
         if problem.trains_networks
-        else (how.batch, how.validation_functions)
+        else (how.updates, how.batch, how.validation_functions)
     )
     evaluation = problem.optimisees(judges, derive_seed(seed, "evaluation"))
     # A run in progress: its number, the steps done, and what goes on from unroll to unroll.
@@ -189,7 +191,7 @@ def meta_train(solver: nn.Module, problem: Problem, run: Run, how: MetaTraining)
         return loss if math.isfinite(loss) else math.inf
 
     for step in run.steps(
-        how.updates, {"net": net, "optimizer": optimizer, "course": course, "ride": ride}, name="meta-train"
+        updates, {"net": net, "optimizer": optimizer, "course": course, "ride": ride}, name="meta-train"
     ):
         if step == 0:
             course.begin_stage(judged(), net)
@@ -212,7 +214,7 @@ def meta_train(solver: nn.Module, problem: Problem, run: Run, how: MetaTraining)
         else:
             ride.done, ride.lost = course.length, ride.lost + 1
             run.log(step, lost=float(ride.lost))
-        if (step + 1) % how.validate_every == 0 or step + 1 == how.updates:
+        if (step + 1) % how.validate_every == 0 or step + 1 == updates:
             loss_now = judged()
             if math.isfinite(loss_now):
                 run.log(step, validation_loss=loss_now)
@@ -222,6 +224,8 @@ def meta_train(solver: nn.Module, problem: Problem, run: Run, how: MetaTraining)
                 ride.done = course.length
             if verdict == "over":
                 run.stop()
+            if how.curriculum:
+                run.log(step, run_length=course.length)
     net.load_state_dict(course.kept)
 
 

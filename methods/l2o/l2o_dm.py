@@ -81,6 +81,7 @@ class L2ODM(MetaTraining):
     presets: ClassVar[Presets] = {
         "smoke": {
             "updates": 6,
+            "updates_networks": 6,
             "run_steps": 8,
             "unroll": 4,
             "batch": 4,
@@ -90,13 +91,15 @@ class L2ODM(MetaTraining):
             "stages": (4, 8),
         },
         "small": {
-            "updates": 500,
+            "updates": 1000,
+            "updates_networks": 200,
+            "lr": 3e-3,
             "batch": 32,
-            "validate_every": 50,
+            "validate_every": 25,
             "validation_networks": 2,
             "stages": (100, 200, 500),
         },
-        "gpu": {"updates": 5000, "stages": (100, 200, 500)},
+        "gpu": {"updates": 5000, "updates_networks": 2000, "stages": (100, 200, 500)},
     }
 
     def solver(self, problem: Problem, generator: torch.Generator) -> LearnedSolver:

@@ -74,7 +74,9 @@ class L2ORNNprop(MetaTraining):
     """A learned optimiser on Adam's features of the gradient, with bounded steps."""
 
     updates: Count = 500
-    """Unrolls, each of which changes the weights once: 100 runs of 100 steps."""
+    """Unrolls of analytic functions, each of which changes the weights once: 100 runs of 100 steps."""
+    updates_networks: Count = 500
+    """The same for networks, where each takes longer."""
     validate_every: Count = 50
     """Updates between evaluations, of which the best one's weights are kept: 10 runs of 100 steps."""
     imitation_rates: tuple[UnitInterval, ...] = (0.3,)
@@ -83,6 +85,7 @@ class L2ORNNprop(MetaTraining):
     presets: ClassVar[Presets] = {
         "smoke": {
             "updates": 6,
+            "updates_networks": 6,
             "run_steps": 8,
             "unroll": 4,
             "batch": 4,
@@ -91,7 +94,14 @@ class L2ORNNprop(MetaTraining):
             "validation_networks": 1,
             "stages": (4, 8),
         },
-        "small": {"batch": 32, "validation_networks": 2, "stages": (100, 200, 500)},
+        "small": {
+            "updates_networks": 200,
+            "lr": 3e-3,
+            "batch": 32,
+            "validate_every": 25,
+            "validation_networks": 2,
+            "stages": (100, 200, 500),
+        },
         "gpu": {"stages": (100, 200, 500)},
     }
 

@@ -218,7 +218,9 @@ class L2OScale(MetaTraining):
     """A learned optimiser of three levels: coordinates, tensors, the whole; it chooses its step sizes itself."""
 
     updates: Count = 500
-    """Unrolls, each of which changes the weights once: 100 runs of 100 steps."""
+    """Unrolls of analytic functions, each of which changes the weights once: 100 runs of 100 steps."""
+    updates_networks: Count = 500
+    """The same for networks, where each takes longer."""
     lr: Positive = 1e-6
     """Step size of the optimiser of the optimiser."""
     meta_optimizer: Literal["adam", "rmsprop"] = "rmsprop"
@@ -233,6 +235,7 @@ class L2OScale(MetaTraining):
     presets: ClassVar[Presets] = {
         "smoke": {
             "updates": 6,
+            "updates_networks": 6,
             "run_steps": 8,
             "unroll": 4,
             "batch": 4,
@@ -241,8 +244,15 @@ class L2OScale(MetaTraining):
             "validation_networks": 1,
             "stages": (4, 8),
         },
-        "small": {"lr": 1e-3, "batch": 32, "validation_networks": 2, "stages": (100, 200, 500)},
-        "gpu": {"lr": 1e-3, "updates": 5000, "stages": (100, 200, 500)},
+        "small": {
+            "updates_networks": 200,
+            "run_steps": 500,
+            "lr": 1e-3,
+            "batch": 32,
+            "validation_networks": 2,
+            "stages": (100, 200, 500),
+        },
+        "gpu": {"lr": 1e-3, "updates": 5000, "updates_networks": 2000, "run_steps": 500, "stages": (100, 200, 500)},
     }
 
     def solver(self, problem: Problem, generator: torch.Generator) -> LearnedSolver:  # noqa: ARG002 -- one for all

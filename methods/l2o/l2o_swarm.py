@@ -203,6 +203,7 @@ class L2OSwarm(MetaTraining):
     presets: ClassVar[Presets] = {
         "smoke": {
             "updates": 6,
+            "updates_networks": 6,
             "run_steps": 8,
             "unroll": 4,
             "batch": 4,
@@ -213,12 +214,13 @@ class L2OSwarm(MetaTraining):
         },
         "small": {
             "updates": 500,
+            "updates_networks": 50,
             "batch": 16,
-            "validate_every": 50,
+            "validate_every": 25,
             "validation_networks": 1,
             "stages": (100, 200, 500),
         },
-        "gpu": {"updates": 5000, "stages": (100, 200, 500)},
+        "gpu": {"updates": 5000, "updates_networks": 500, "stages": (100, 200, 500)},
     }
 
     def solver(self, problem: Problem, generator: torch.Generator) -> SwarmSolver:
