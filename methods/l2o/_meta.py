@@ -190,11 +190,11 @@ def meta_train(solver: nn.Module, problem: Problem, run: Run, how: MetaTraining)
         loss = final_values(solver, evaluation, course.evaluated_length).mean().item()
         return loss if math.isfinite(loss) else math.inf
 
+    # Not in the first step: the multiply-adds of that one stand for those of all.
+    course.begin_stage(judged(), net)
     for step in run.steps(
         updates, {"net": net, "optimizer": optimizer, "course": course, "ride": ride}, name="meta-train"
     ):
-        if step == 0:
-            course.begin_stage(judged(), net)
         fresh = ride.number < 0 or ride.done >= course.length
         if fresh:
             ride.number, ride.done = ride.number + 1, 0
