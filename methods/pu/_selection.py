@@ -16,8 +16,8 @@ Weights = dict[str, Tensor]
 class Candidates:
     """Keeps the best network of a fit; goes into its `state`.
 
-    By default "best" means the least PU risk on the validation part (`validation_risk`), for which no negative has to be
-    labelled. `pu.selection` and `pu.trajectory` say otherwise.
+    By default "best" means the least PU risk on the validation part (`validation_risk`), for which no negative has to
+    be labelled. `pu.selection` and `pu.trajectory` say otherwise.
     """
 
     def __init__(self, problem: PUProblem) -> None:

@@ -66,7 +66,7 @@ class PUProblem:
     """Labelled positives; in the two-sample scenario they are among `unlabelled` too."""
     unlabelled: Float[Tensor, "u c h w"]
     prior: float
-    """The share of positives in `unlabelled` as methods are told it: exact, unless the task's settings say otherwise."""
+    """The share of positives in `unlabelled`, as methods are told it: exact, unless the settings say otherwise."""
     validation_positive: Float[Tensor, "vp c h w"]
     validation_unlabelled: Float[Tensor, "vu c h w"]
     """Like `positive` and `unlabelled`, of other images. Nothing here tells the negatives."""
@@ -80,9 +80,9 @@ class PUProblem:
     trajectory: bool = False
     """Whether a solution keeps the networks of every epoch, so that their best on the test part can be told."""
     clean: Labelled | None = None
-    """FOR ORACLES ONLY: labelled images, negatives among them, of no other part; where the task's settings ask for it."""
+    """FOR ORACLES ONLY: labelled images, negatives among them, of no other part; where the settings ask for them."""
     test_inputs: Float[Tensor, "n c h w"] | None = None
-    """FOR A FAULT OF SELF-PU'S RELEASED CODE ONLY: the test images, where the task's settings ask for them."""
+    """FOR A FAULT OF SELF-PU'S RELEASED CODE ONLY: the test images, where the settings ask for them."""
 
     def build_network(self, number: int = 0) -> nn.Module:
         """The data set's network; the same initial weights for all methods of a seed, others for another `number`."""
@@ -211,7 +211,8 @@ class PU:
         positive, unlabelled = self._draw(dataset, fit, labels, self.positives)
         validation_positive, validation_unlabelled = self._draw(dataset, apart, labels, validation_positives)
         true_prior = (labels[unlabelled] > 0).double().mean().item()
-        positive_images, unlabelled_images = recipe.prepare(train.pixels[positive]), recipe.prepare(train.pixels[unlabelled])
+        positive_images = recipe.prepare(train.pixels[positive])
+        unlabelled_images = recipe.prepare(train.pixels[unlabelled])
         told = self._told(true_prior, positive_images, unlabelled_images, seed)
         test_images = recipe.prepare(test.pixels)
         problem = PUProblem(
@@ -235,7 +236,7 @@ class PU:
         """The labelled images of the oracles, and the rest of a part that is in random order."""
         if self.clean_labels >= len(apart):
             raise UserError(
-                f"pu: clean_labels must be fewer than the {len(apart)} images that {dataset} sets apart for validation, "
+                f"pu: clean_labels must be fewer than the {len(apart)} images of {dataset} set apart for validation, "
                 f"got {self.clean_labels}; set it with --set pu.clean_labels=100"
             )
         if self.selection == "oracle-labels" and not self.clean_labels:
@@ -244,7 +245,9 @@ class PU:
 
     def _told(self, true: float, positive: Tensor, unlabelled: Tensor, seed: int) -> float:
         """The prior that methods are told."""
-        origin = true if self.prior == "known" else estimate(self.prior, positive, unlabelled, derive_seed(seed, "prior"))
+        origin = true
+        if self.prior != "known":
+            origin = estimate(self.prior, positive, unlabelled, derive_seed(seed, "pu", "prior"))
         told = self.prior_factor * origin
         if not 0 < told < 1:
             raise UserError(

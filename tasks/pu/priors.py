@@ -1,8 +1,8 @@
 """Estimates of the class prior from labelled positives and unlabelled images, for those who do not know it.
 
     km2  kernel means and a threshold on the slope of a distance: Ramaswamy, Scott and Tewari, ICML 2016
-         `mixture_distance` is d(lambda), `km2` finds the lambda from which on its slope is at least 1 / sqrt(min(n, m)), with
-         the authors' own resort, KM1's threshold, where that is too high ever to be met
+         `mixture_distance` is d(lambda), `km2` finds where its slope reaches 1 / sqrt(min(n, m)), or, where that is
+         too high ever to be met, the threshold of KM1, as the authors do
     bbe  best bin of a classifier's scores: Garg, Wu, Smola, Balakrishnan and Lipton, NeurIPS 2021, Algorithm 1
 
 Both read the images as vectors, which a principal component analysis shortens first, as others do for km2.

@@ -6,13 +6,14 @@ Chen, Chen, Chen, Yuan, Gong, Chen and Wang, ICML 2020. Three parts over nnPU's 
     self-calibrated loss      `calibration`   images are weighted between PU risk and entropy: calibration.py
     self-distillation         `distillation`  two students and their averages in time: distillation.py
 
-An epoch is one pass over the trusted images, then one over labelled positives and the rest. Epochs in this file are
-those of a run of `PUBLISHED_EPOCHS`; a shorter run scales them. With all three parts off and `final_lr=1` this is `nnpu`, to
-the bit where the batch size divides the number of unlabelled images.
+An epoch is one pass over the trusted images, then one over labelled positives and the rest. Settings in epochs are
+those of a run of `PUBLISHED_EPOCHS`; a shorter run scales them. With all three parts off and `final_lr=1` this is
+`nnpu`, to the bit where the batch size divides the number of unlabelled images.
 
 Differs from the authors' code (docs/pu.md says more):
 1. The consistency is that of the sigmoids; theirs is a softmax over one score and always zero (`consistency`).
-2. Calibration looks at a held-out PU split, without any label; theirs at the test images (`calibration`).
+2. Calibration looks at half of the validation images, none of them a labelled negative; theirs at the test images
+   (`calibration`).
 3. The step looks ahead at falling entropy, the one that is taken; theirs at rising (`lookahead_sign`).
 4. The solution is chosen by a validation PU risk; theirs is the best on the test part (`pu.trajectory`).
 5. Batches have a fixed number of labelled positives, as in `nnpu`; both students see the same random order.
@@ -25,7 +26,7 @@ import copy
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -157,8 +158,9 @@ class SelfPU:
         positives = Batches(problem.positive.to(run.device), self.batch_positive, run)
         unlabelled, order = problem.unlabelled.to(run.device), run.stream()
         students = [self._student(problem, run, number) for number in range(2 if self.distillation else 1)]
-        judges, judge = self._judge(problem, run)
-        candidates = Candidates(problem)
+        judging, choosing = self._validation(problem)
+        judges, judge = self._judge(judging, run)
+        candidates = Candidates(choosing)
         clock = Memory(updates=0)  # of the teachers
         selections = {self._at(epoch): epoch for epoch in range(self.start, self.stop, self.every)}
         distilled_from = self._at(self.stop)
@@ -185,8 +187,8 @@ class SelfPU:
                     self._average(students, clock)
 
                 risks = []
-                rests = [self._rest_batches(len(unlabelled), student, derive_seed(order, epoch)) for student in students]
-                for batches in itertools.zip_longest(*rests):
+                passes = [self._rest_batches(len(unlabelled), one, derive_seed(order, epoch)) for one in students]
+                for batches in itertools.zip_longest(*passes):
                     labelled = next(positives)
                     # Both objectives first, then both steps: neither student may see the other one ahead.
                     objectives = []
@@ -296,6 +298,20 @@ class SelfPU:
             top=self.pace + gap,
         )
 
+    def _validation(self, problem: PUProblem) -> tuple[PUProblem, PUProblem]:
+        """The problem with the validation images that calibrate, and with those that choose the solution.
+
+        One half each: images that the weights were fitted to would choose the epochs of calibration.
+        """
+        if self.calibration != "pu":
+            return problem, problem
+        positive, others = problem.validation_positive, problem.validation_unlabelled
+        first, second = (
+            replace(problem, validation_positive=positive[half::2], validation_unlabelled=others[half::2])
+            for half in (0, 1)
+        )
+        return first, second
+
     def _judge(self, problem: PUProblem, run: Run) -> tuple[dict[str, Batches], Judge | None]:
         """What is in `state`, and what judges the weights."""
         size = self.calibration_positive + self.calibration_unlabelled
@@ -304,9 +320,12 @@ class SelfPU:
             others = Batches(problem.validation_unlabelled.to(run.device), self.calibration_unlabelled, run)
 
             def by_pu_risk() -> tuple[Tensor, Loss]:
-                images = torch.cat([next(positives), next(others)])
-                cut = [self.calibration_positive, self.calibration_unlabelled]
-                return images, lambda values: sum(pu_parts(*values.split(cut), problem.prior), torch.zeros(()))
+                def loss(values: Tensor) -> Tensor:
+                    labelled, rest_values = values.tensor_split([self.calibration_positive])
+                    on_positives, on_negatives = pu_parts(labelled, rest_values, problem.prior)
+                    return on_positives + on_negatives
+
+                return torch.cat([next(positives), next(others)]), loss
 
             return {"judged-positives": positives, "judged-others": others}, by_pu_risk
         if self.calibration == "clean":
@@ -349,6 +368,7 @@ class SelfPU:
             group["lr"] = self.lr * share
 
     def _trusted_batches(self, student: Student, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """One pass over the trusted images: their indices and labels."""
         trusted = student.trusted
         for places in shuffled(len(trusted.indices), seed, trusted.indices.device).split(self.batch_trusted):
             if len(places):

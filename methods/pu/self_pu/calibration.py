@@ -7,12 +7,13 @@ weights being zero, the step goes nowhere, and the loss is linear in them. So th
     dM / dweight_i = -s <grad M, grad phi_i>
 
 which is the derivative of phi_i along -s grad M. One forward-mode pass gives it for all images at once, with no graph
-of the step, no second network and no loop. `benefits` is the gain, -dM / dweight; `instance_weights` makes weights of it.
+of the step, no second network and no loop. `benefits` is the gain, -dM / dweight; `instance_weights` makes weights of
+it.
 
 b images of a batch, p its labelled positives, u its unlabelled images
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from jaxtyping import Float
@@ -31,10 +32,12 @@ def entropy(scores: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
     return softplus(scores) - scores * scores.sigmoid()
 
 
-def traceless(net: nn.Module, parameters: dict[str, Tensor], images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
+def traceless(
+    net: nn.Module, parameters: Mapping[str, Tensor], images: Float[Tensor, "b c h w"]
+) -> Float[Tensor, " b"]:
     """Scores in the net's own mode, which leave no trace in its batch statistics."""
     buffers = {name: buffer.clone() for name, buffer in net.named_buffers()}
-    return functional_call(net, (parameters, buffers), (images,))
+    return functional_call(net, ({**parameters}, buffers), (images,))
 
 
 def slope(net: nn.Module, images: Float[Tensor, "b c h w"], loss: Loss) -> dict[str, Tensor]:
@@ -59,8 +62,7 @@ def benefits(
         return torch.stack([scores.sigmoid() / unlabelled, sign * entropy(scores) / len(images)], 1)
 
     parameters = {name: parameter.detach() for name, parameter in net.named_parameters()}
-    _, along = jvp(terms, (parameters,), (judged,))
-    return lr * along
+    return lr * jvp(terms, (parameters,), (judged,))[1]
 
 
 def instance_weights(gains: Float[Tensor, "u 2"], most: float) -> Float[Tensor, "u 2"]:
