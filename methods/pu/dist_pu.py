@@ -111,7 +111,7 @@ class DistPU:
         state = {"net": net, "positives": positives, "unlabelled": unlabelled, "candidates": candidates}
 
         optimizer = torch.optim.Adam(net.parameters(), self.warm_up_lr, weight_decay=self.warm_up_weight_decay)
-        for step in run.steps(self.warm_up_epochs * epoch, state | {"optimizer": optimizer}, name="warm-up"):
+        for step in run.steps(self.warm_up_epochs * epoch, state | {"optimizer": optimizer}, name="train/warm-up"):
             optimizer.param_groups[0]["lr"] = cosine(self.warm_up_lr, 0.0, step // epoch / self.warm_up_epochs)
             positive, rest = net(torch.cat([next(positives), images[next(unlabelled)]])).split(cut)
             risk = label_distribution(positive, rest, problem.prior)
@@ -120,12 +120,11 @@ class DistPU:
             if (step + 1) % epoch == 0:
                 run.log(step, validation_risk=candidates.offer(step // epoch, network=net))
 
-        done = self.warm_up_epochs
         optimizer = torch.optim.Adam(net.parameters(), self.lr, weight_decay=self.weight_decay)
         pseudo = Memory(labels=scores(net, images).sigmoid())
         ones = torch.ones(self.batch_positive, device=run.device)
         state |= {"optimizer": optimizer, "pseudo": pseudo}
-        for step in run.steps(self.mixup_epochs * epoch, state, name="mixup"):
+        for step in run.steps(self.mixup_epochs * epoch, state, name="train/mixup"):
             progress = step // epoch / self.mixup_epochs
             optimizer.param_groups[0]["lr"] = cosine(self.lr, LEAST_LR, progress)
             indices = next(unlabelled)
@@ -142,9 +141,8 @@ class DistPU:
             mixture = mixture + self.mixup * mixed_loss(mixed, labels, labels[partners], share)
             descend(optimizer, risk + sharpness + mixture)
             pseudo.labels[indices] = rest.detach().sigmoid()
-            run.log(self.warm_up_epochs * epoch + step, risk=risk)
+            run.log(step, risk=risk)
             if (step + 1) % epoch == 0:
-                offered = candidates.offer(done + step // epoch, network=net)
-                run.log(self.warm_up_epochs * epoch + step, validation_risk=offered)
+                run.log(step, validation_risk=candidates.offer(self.warm_up_epochs + step // epoch, network=net))
         run.artefact("chosen", candidates.chosen)
         return candidates.solution(net)

@@ -63,7 +63,7 @@ def doubtful_risk(
 @method("pu", paper="pubn")
 @dataclass(frozen=True)
 class PUbN:
-    """Weights unlabelled images by a first network's doubt; the papers' PUbN without N. Takes the prior from the problem."""
+    """Weights unlabelled images by how much a first network doubts them; the papers' PUbN without N."""
 
     epochs: Count = 200
     """Passes over the unlabelled images, for each of the two networks."""
@@ -102,7 +102,7 @@ class PUbN:
             positive, rest = doubting(torch.cat([labelled[positive_indices], images[indices]])).split(cut)
             risk, objective = nnpu(*logistic_parts(positive, rest, problem.prior), 0.0, 1.0)
             descend(state["optimizer"], objective)
-            run.log(step, sigma_risk=risk)
+            run.log(step, risk=risk)
 
         positive_sigma, sigma = (scores(doubting, part).sigmoid() for part in (labelled, images))
         eta = threshold(sigma, problem.prior, self.share)

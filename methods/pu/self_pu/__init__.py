@@ -51,7 +51,7 @@ from bench.training import Batches, Memory, descend
 from methods.pu._risks import pu_parts
 from methods.pu._selection import Candidates
 from methods.pu.nnpu import nnpu
-from methods.pu.self_pu.calibration import Loss, benefits, entropy, instance_weights, slope, traceless
+from methods.pu.self_pu.calibration import Loss, benefits, entropy, instance_weights, slope, traceless, weighted_parts
 from methods.pu.self_pu.distillation import average, consistency_weight, distance, gated
 from methods.pu.self_pu.selection import prior_of_rest, rest, trust, trusted_per_class
 from tasks.pu import PUProblem, scores
@@ -171,7 +171,7 @@ class SelfPU:
             state |= {f"teacher-{number}": student.teacher, f"trusted-{number}": student.trusted}
 
         for phase, first, last in self._phases():
-            for step in run.steps(last - first, state, name=phase):
+            for step in run.steps(last - first, state, name=f"epochs/{phase}"):
                 epoch = first + step
                 taught = self.teachers and self.distillation and epoch >= distilled_from
                 follow = consistency_weight(epoch * PUBLISHED_EPOCHS / self.epochs) if taught else 0.0
@@ -212,8 +212,8 @@ class SelfPU:
                 networks = {f"student-{number}": student.net for number, student in enumerate(students, 1)}
                 if taught:
                     networks |= {f"teacher-{number}": student.teacher for number, student in enumerate(students, 1)}
-                run.log(epoch, risk=torch.stack(risks).mean(), trusted=float(len(students[0].trusted.indices)))
-                run.log(epoch, validation_risk=candidates.offer(epoch, **networks))
+                run.log(step, risk=torch.stack(risks).mean(), trusted=len(students[0].trusted.indices))
+                run.log(step, validation_risk=candidates.offer(epoch, **networks))
         run.artefact("chosen", candidates.chosen)
         return candidates.solution(students[0].net)
 
@@ -240,13 +240,13 @@ class SelfPU:
         # One forward pass: apart, each would be normalised by its own statistics, which tell the label.
         values = student.net(images)
         positive, rest_values = values.split([self.batch_positive, len(images) - self.batch_positive])
-        on_positives, on_negatives = pu_parts(positive, rest_values, student.trusted.prior)
-        if weights is not None:
-            # A weight below 1 takes its share of the image's loss off the mean.
-            on_negatives = on_negatives - (weights[:, 1] * rest_values.sigmoid()).mean()
-        risk, objective = nnpu(on_positives, on_negatives, self.beta, self.gamma)
-        if weights is not None:
-            objective = objective + (weights[:, 1] * entropy(rest_values)).sum() / len(images)
+        prior = student.trusted.prior
+        if weights is None:
+            risk, objective = nnpu(*pu_parts(positive, rest_values, prior), self.beta, self.gamma)
+        else:
+            on_risk, on_entropy = weights.unbind(1)
+            risk, objective = nnpu(*weighted_parts(positive, rest_values, on_risk, prior), self.beta, self.gamma)
+            objective = objective + (on_entropy * entropy(rest_values)).sum() / len(images)
         for peer in peers:
             with torch.no_grad():
                 target = traceless(peer.net, dict(peer.net.named_parameters()), images)

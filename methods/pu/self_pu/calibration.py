@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, jvp
 from torch.nn.functional import softplus
 
+from methods.pu._risks import sigmoid_loss
+
 LEAST = 1e-10
 """Added to the weight of the PU risk, so that an image that helps in neither way keeps it."""
 
@@ -59,10 +61,18 @@ def benefits(
 
     def terms(parameters: dict[str, Tensor]) -> Tensor:
         scores = traceless(net, parameters, images)[positives:]
-        return torch.stack([scores.sigmoid() / unlabelled, sign * entropy(scores) / len(images)], 1)
+        return torch.stack([sigmoid_loss(-scores) / unlabelled, sign * entropy(scores) / len(images)], 1)
 
     parameters = {name: parameter.detach() for name, parameter in net.named_parameters()}
     return lr * jvp(terms, (parameters,), (judged,))[1]
+
+
+def weighted_parts(
+    positive: Float[Tensor, " p"], unlabelled: Float[Tensor, " u"], weights: Float[Tensor, " u"], prior: float
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """The two parts of the PU risk, each unlabelled image's loss times its weight; labelled ones have a weight of 1."""
+    on_positives = prior * sigmoid_loss(positive).mean()
+    return on_positives, (weights * sigmoid_loss(-unlabelled)).mean() - prior * sigmoid_loss(-positive).mean()
 
 
 def instance_weights(gains: Float[Tensor, "u 2"], most: float) -> Float[Tensor, "u 2"]:

@@ -13,7 +13,7 @@ FULL_PACE = 100
 """The epoch, of 200, at which the pace would be at its top."""
 
 
-def trusted_per_class(unlabelled: int, epoch: float, top: float) -> int:
+def trusted_per_class(unlabelled: int, epoch: int, top: float) -> int:
     """How many images of each class are trusted after an epoch of 200, of which the last share would be `top`."""
     # A share is rounded before it is cut: 60,000 x 0.5 x 0.3 x 0.4 is 3,600, and 3,599.99... in floating point.
     return int(round(unlabelled * SHARE_OF_A_CLASS * min(epoch / FULL_PACE, 1.0) * top, 6))
