@@ -6,6 +6,8 @@ Chen, Chen, Chen, Yuan, Gong, Chen and Wang, ICML 2020. Three parts over nnPU's 
     self-calibrated loss      `calibration`   images are weighted between PU risk and entropy: calibration.py
     self-distillation         `distillation`  two students and their averages in time: distillation.py
 
+turns.py has what each student sees in an epoch, judges.py who judges the weights.
+
 An epoch is one pass over the trusted images, then one over labelled positives and the rest. Settings in epochs are
 those of a run of `PUBLISHED_EPOCHS`; a shorter run scales them. With all three parts off and `final_lr=1` this is
 `nnpu`, to the bit where the batch size divides the number of unlabelled images.
@@ -16,17 +18,17 @@ Differs from the authors' code (docs/pu.md says more):
    (`calibration`).
 3. The step looks ahead at falling entropy, the one that is taken; theirs at rising (`lookahead_sign`).
 4. The solution is chosen by a validation PU risk; theirs is the best on the test part (`pu.trajectory`).
-5. Batches have a fixed number of labelled positives, as in `nnpu`; both students see the same random order.
+5. Batches have a fixed number of labelled positives, as in `nnpu`. Students follow the same random order; distilled,
+   they see the same batches, of what either does not trust, and each learns from its own part of them.
 6. The weight on entropies is limited by a running sum of normalised weights, for both students.
 
 b images of a batch, p its labelled positives, u its unlabelled images, t trusted images
 """
 
 import copy
-import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -43,7 +45,6 @@ from bench import (
     Run,
     Search,
     UnitInterval,
-    UserError,
     method,
 )
 from bench.seeds import derive_seed
@@ -51,28 +52,14 @@ from bench.training import Batches, Memory, descend
 from methods.pu._risks import pu_parts
 from methods.pu._selection import Candidates
 from methods.pu.nnpu import nnpu
-from methods.pu.self_pu.calibration import Loss, benefits, entropy, instance_weights, slope, traceless, weighted_parts
+from methods.pu.self_pu.calibration import benefits, entropy, instance_weights, slope, weighted_parts
 from methods.pu.self_pu.distillation import average, consistency_weight, distance, gated
-from methods.pu.self_pu.selection import prior_of_rest, rest, trust, trusted_per_class
+from methods.pu.self_pu.judges import Judge, halves, judge_of
+from methods.pu.self_pu.selection import prior_of_rest, trust, trusted_per_class
+from methods.pu.self_pu.turns import Student, View, trusted_batches, turns
 from tasks.pu import PUProblem, scores
 
 PUBLISHED_EPOCHS = 200
-
-Judge = Callable[[], tuple[Tensor, Loss]]
-"""Draws images that are not trained on, and says what their scores lose."""
-
-
-@dataclass(frozen=True)
-class Student:
-    """A network, what trains it, and what it was told to trust."""
-
-    net: nn.Module
-    teacher: nn.Module
-    optimizer: torch.optim.Optimizer
-    trusted: Memory
-    """`indices` of trusted images and their pseudo-`labels`; `prior`, the share of positives in the rest."""
-    top: float
-    """Its pace: the share of the unlabelled images that it would trust at full pace."""
 
 
 @method("pu", paper="self-pu")
@@ -158,8 +145,9 @@ class SelfPU:
         positives = Batches(problem.positive.to(run.device), self.batch_positive, run)
         unlabelled, order = problem.unlabelled.to(run.device), run.stream()
         students = [self._student(problem, run, number) for number in range(2 if self.distillation else 1)]
-        judging, choosing = self._validation(problem)
-        judges, judge = self._judge(judging, run)
+        judging, choosing = halves(problem) if self.calibration == "pu" else (problem, problem)
+        sizes = (self.calibration_positive, self.calibration_unlabelled)
+        judges, judge = judge_of(self.calibration, judging, sizes, run)
         candidates = Candidates(choosing)
         clock = Memory(updates=0)  # of the teachers
         selections = {self._at(epoch): epoch for epoch in range(self.start, self.stop, self.every)}
@@ -180,27 +168,34 @@ class SelfPU:
                     if taught and epoch == distilled_from:
                         student.teacher.load_state_dict(student.net.state_dict())
 
+                seed = derive_seed(order, "trusted", epoch)
                 for student in students:
-                    for indices, labels in self._trusted_batches(student, derive_seed(order, "trusted", epoch)):
-                        descend(student.optimizer, self._on_trusted(student, unlabelled[indices], labels, follow))
+                    for indices, labels in trusted_batches(student, self.batch_trusted, seed):
+                        images = unlabelled[indices.to(run.device)]
+                        loss = self._on_trusted(student, images, labels.to(run.device), follow)
+                        descend(student.optimizer, loss)
                 if taught:
                     self._average(students, clock)
 
                 risks = []
-                passes = [self._rest_batches(len(unlabelled), one, derive_seed(order, epoch)) for one in students]
-                for batches in itertools.zip_longest(*passes):
+                together, seed = phase == "distil", derive_seed(order, epoch)
+                for batch in turns(students, together, len(unlabelled), self.batch_unlabelled, seed):
                     labelled = next(positives)
-                    # Both objectives first, then both steps: neither student may see the other one ahead.
+                    # All forward passes first, then all steps: neither student may see the other one ahead.
+                    views = []
+                    for student, indices, learned in batch:
+                        images = torch.cat([labelled, unlabelled[indices.to(run.device)]])  # p + u, c, h, w
+                        weights = self._weights(student, images, judge) if judge and phase == "pace" else None
+                        # One pass: apart, each would be normalised by its own statistics, which tell the label.
+                        own = learned.to(run.device)
+                        views.append(View(student, images, student.net(images), len(labelled), own, weights))
                     objectives = []
-                    for student, indices in zip(students, batches, strict=True):
-                        if indices is None:
-                            continue
-                        images = torch.cat([labelled, unlabelled[indices]])  # p + u, c, h, w
-                        peers = [peer for peer in students if peer is not student and phase == "distil"]
-                        calibrated = judge if phase == "pace" else None
-                        risk, objective = self._on_rest(student, peers, images, follow, calibrated)
-                        risks.append(risk.detach())
-                        objectives.append((student, objective))
+                    for view in views:
+                        peers = [peer.values for peer in views if peer is not view and together]
+                        if len(view.learned):
+                            risk, objective = self._on_rest(view, peers, follow)
+                            risks.append(risk.detach())
+                            objectives.append((view.student, objective))
                     for student, objective in objectives:
                         descend(student.optimizer, objective)
                 if taught:
@@ -225,41 +220,33 @@ class SelfPU:
         """The loss of a batch of trusted images."""
         values = student.net(images)
         loss = entropy(values).mean() if self.soft_labels else binary_cross_entropy_with_logits(values, labels)
-        return loss + follow * self._consistency(student, images, values) if follow else loss
+        if follow:
+            with torch.no_grad():
+                target = student.teacher(images)
+            loss = loss + follow * distance(values, target, self.consistency)
+        return loss
 
     def _on_rest(
-        self,
-        student: Student,
-        peers: Sequence[Student],
-        images: Float[Tensor, "b c h w"],
-        follow: float,
-        judge: Judge | None,
+        self, view: View, peers: Sequence[Float[Tensor, " b"]], follow: float
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """The PU risk of a batch of labelled positives and of the rest, and the objective of its step."""
-        weights = self._weights(student, images, judge) if judge else None
-        # One forward pass: apart, each would be normalised by its own statistics, which tell the label.
-        values = student.net(images)
-        positive, rest_values = values.split([self.batch_positive, len(images) - self.batch_positive])
+        """The PU risk of what a student learns from in a batch, and the objective of its step."""
+        student, size = view.student, self.batch_positive + len(view.learned)
+        own = view.own(view.values)
+        positive, rest_values = own.tensor_split([self.batch_positive])
         prior = student.trusted.prior
-        if weights is None:
+        if view.weights is None:
             risk, objective = nnpu(*pu_parts(positive, rest_values, prior), self.beta, self.gamma)
         else:
-            on_risk, on_entropy = weights.unbind(1)
+            on_risk, on_entropy = view.weights.unbind(1)
             risk, objective = nnpu(*weighted_parts(positive, rest_values, on_risk, prior), self.beta, self.gamma)
-            objective = objective + (on_entropy * entropy(rest_values)).sum() / len(images)
-        for peer in peers:
-            with torch.no_grad():
-                target = traceless(peer.net, dict(peer.net.named_parameters()), images)
-            objective = objective + gated(distance(values, target, "sigmoid"), risk.detach(), self.gate)
+            objective = objective + (on_entropy * entropy(rest_values)).sum() / size
+        for values in peers:
+            objective = objective + gated(distance(own, view.own(values), "sigmoid"), risk.detach(), self.gate)
         if follow:
-            objective = objective + follow * self._consistency(student, images, values)
+            with torch.no_grad():
+                target = view.own(student.teacher(view.images))
+            objective = objective + follow * distance(own, target, self.consistency)
         return risk, objective
-
-    def _consistency(self, student: Student, images: Tensor, values: Tensor) -> Tensor:
-        """How far a student is from its teacher, whose batch statistics this pass moves."""
-        with torch.no_grad():
-            target = student.teacher(images)
-        return distance(values, target, self.consistency)
 
     def _weights(self, student: Student, images: Tensor, judge: Judge) -> Tensor:
         judged_images, loss = judge()
@@ -276,10 +263,10 @@ class SelfPU:
     def _select(self, student: Student, problem: PUProblem, unlabelled: Tensor, epoch: int) -> None:
         """Trusts anew, in-and-out, or trusts more."""
         per_class = trusted_per_class(len(unlabelled), epoch, student.top)
-        values = scores(student.net, unlabelled)
+        values = scores(student.net, unlabelled).cpu()
         trusted = student.trusted
         if not self.in_and_out:
-            values[trusted.indices] = torch.where(trusted.labels > 0, torch.inf, -torch.inf)
+            values[trusted.indices.cpu()] = torch.where(trusted.labels.cpu() > 0, torch.inf, -torch.inf)
         trusted.indices, trusted.labels = trust(values, per_class)
         if self.update_prior:
             trusted.prior = prior_of_rest(problem.prior, len(unlabelled), per_class)
@@ -289,65 +276,13 @@ class SelfPU:
     def _student(self, problem: PUProblem, run: Run, number: int) -> Student:
         net = problem.build_network(number).to(run.device)
         gap = (-self.pace_gap, self.pace_gap)[number] if self.distillation else 0.0
-        nothing = torch.empty(0, device=run.device)
         return Student(
             net=net,
             teacher=copy.deepcopy(net).requires_grad_(False),
             optimizer=torch.optim.Adam(net.parameters(), self.lr, weight_decay=self.weight_decay),
-            trusted=Memory(indices=nothing.long(), labels=nothing, prior=problem.prior),
+            trusted=Memory(indices=torch.empty(0, dtype=torch.long), labels=torch.empty(0), prior=problem.prior),
             top=self.pace + gap,
         )
-
-    def _validation(self, problem: PUProblem) -> tuple[PUProblem, PUProblem]:
-        """The problem with the validation images that calibrate, and with those that choose the solution.
-
-        One half each: images that the weights were fitted to would choose the epochs of calibration.
-        """
-        if self.calibration != "pu":
-            return problem, problem
-        positive, others = problem.validation_positive, problem.validation_unlabelled
-        first, second = (
-            replace(problem, validation_positive=positive[half::2], validation_unlabelled=others[half::2])
-            for half in (0, 1)
-        )
-        return first, second
-
-    def _judge(self, problem: PUProblem, run: Run) -> tuple[dict[str, Batches], Judge | None]:
-        """What is in `state`, and what judges the weights."""
-        size = self.calibration_positive + self.calibration_unlabelled
-        if self.calibration == "pu":
-            positives = Batches(problem.validation_positive.to(run.device), self.calibration_positive, run)
-            others = Batches(problem.validation_unlabelled.to(run.device), self.calibration_unlabelled, run)
-
-            def by_pu_risk() -> tuple[Tensor, Loss]:
-                def loss(values: Tensor) -> Tensor:
-                    labelled, rest_values = values.tensor_split([self.calibration_positive])
-                    on_positives, on_negatives = pu_parts(labelled, rest_values, problem.prior)
-                    return on_positives + on_negatives
-
-                return torch.cat([next(positives), next(others)]), loss
-
-            return {"judged-positives": positives, "judged-others": others}, by_pu_risk
-        if self.calibration == "clean":
-            if problem.clean is None:
-                raise UserError("pu/self-pu: calibration=clean needs labels; set them with --set pu.clean_labels=100")
-            clean = (problem.clean.images.to(run.device), problem.clean.labels.gt(0).float().to(run.device))
-            labelled = Batches(clean, min(size, len(problem.clean.labels)), run)
-
-            def by_labels() -> tuple[Tensor, Loss]:
-                images, labels = next(labelled)
-                return images, lambda values: binary_cross_entropy_with_logits(values, labels)
-
-            return {"judged": labelled}, by_labels
-        if self.calibration == "test-inputs":
-            if problem.test_inputs is None:
-                raise UserError(
-                    "pu/self-pu: calibration=test-inputs needs the test images; hand them out with "
-                    "--set pu.test_inputs=true"
-                )
-            inputs = Batches(problem.test_inputs.to(run.device), size, run)
-            return {"judged": inputs}, lambda: (next(inputs), lambda values: 2 * entropy(values).mean())
-        return {}, None
 
     # What happens when -----------------------------------------------------------------------------------------------
 
@@ -366,25 +301,3 @@ class SelfPU:
         share = self.final_lr + (1 - self.final_lr) * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
         for group in optimizer.param_groups:
             group["lr"] = self.lr * share
-
-    def _trusted_batches(self, student: Student, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """One pass over the trusted images: their indices and labels."""
-        trusted = student.trusted
-        for places in shuffled(len(trusted.indices), seed, trusted.indices.device).split(self.batch_trusted):
-            if len(places):
-                yield trusted.indices[places], trusted.labels[places]
-
-    def _rest_batches(self, unlabelled: int, student: Student, seed: int) -> Sequence[Tensor]:
-        """One pass over what is not trusted: a random order of all, which is the same for both students, less those."""
-        trusted = student.trusted.indices
-        order = shuffled(unlabelled, seed, trusted.device)
-        if len(trusted):
-            left = torch.zeros(unlabelled, dtype=torch.bool, device=trusted.device)
-            left[rest(unlabelled, trusted)] = True
-            order = order[left[order]]
-        return order.split(self.batch_unlabelled)
-
-
-def shuffled(number: int, seed: int, device: torch.device) -> Tensor:
-    """0 to number - 1 in a random order that depends on the seed alone."""
-    return torch.randperm(number, generator=torch.Generator().manual_seed(seed)).to(device)

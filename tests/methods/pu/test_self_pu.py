@@ -1,6 +1,7 @@
 """Self-PU: its three parts against closed forms, and what a fit with and without each of them must and must not do."""
 
 import contextlib
+import itertools
 import random
 from dataclasses import replace
 
@@ -17,10 +18,12 @@ from bench import UserError
 from bench.run import Run
 from methods.pu._risks import pu_parts
 from methods.pu.nnpu import NNPU
-from methods.pu.self_pu import SelfPU, shuffled
+from methods.pu.self_pu import SelfPU
 from methods.pu.self_pu.calibration import benefits, entropy, instance_weights, slope, traceless, weighted_parts
 from methods.pu.self_pu.distillation import average, consistency_weight, distance, gated
+from methods.pu.self_pu.judges import halves
 from methods.pu.self_pu.selection import prior_of_rest, rest, trust, trusted_per_class
+from methods.pu.self_pu.turns import shuffled, turns
 from tasks.pu import PU, PUProblem, Trajectory
 from tasks.pu.networks import build
 
@@ -393,17 +396,36 @@ def test_shorter_runs_scale_the_schedule(epochs, phases):
     assert [last - first for _, first, last in SelfPU(epochs=epochs)._phases()] == phases
 
 
-def test_an_epoch_passes_over_everything_that_is_not_trusted_once():
-    method = SelfPU(batch_unlabelled=4)
-    student = method._student(problem_of(), Run(seed=0), 0)
-    student.trusted.indices = torch.tensor([3, 5, 0, 10])
-    batches = method._rest_batches(11, student, 42)
-    assert [len(batch) for batch in batches] == [4, 3]
-    assert sorted(torch.cat(tuple(batches)).tolist()) == [1, 2, 4, 6, 7, 8, 9]
-    # In the order in which all would come.
-    assert torch.cat(tuple(batches)).tolist() == [
-        i for i in shuffled(11, 42, torch.device("cpu")).tolist() if i not in (3, 5, 0, 10)
-    ]
+def students_that_trust(*trusted: list[int]) -> list:
+    method, problem = SelfPU(batch_unlabelled=4), problem_of()
+    students = [method._student(problem, Run(seed=0), number) for number in range(len(trusted))]
+    for student, indices in zip(students, trusted, strict=True):
+        student.trusted.indices = torch.tensor(indices)
+    return students
+
+
+def test_apart_each_student_passes_once_over_what_it_does_not_trust():
+    students = students_that_trust([3, 5, 0, 10], [3, 5, 0, 10, 1, 2, 6])
+    batches = list(turns(students, False, 11, 4, 42))
+    # Seven images in two batches, four in one: then the first student goes on alone.
+    assert [[len(indices) for _, indices, _ in turn] for turn in batches] == [[4, 4], [3]]
+    order = shuffled(11, 42).tolist()
+    for student in students:
+        seen = [i for turn in batches for one, indices, _ in turn if one is student for i in indices.tolist()]
+        assert seen == [i for i in order if i not in student.trusted.indices.tolist()]
+    assert all(len(indices) == len(learned) for turn in batches for _, indices, learned in turn)
+
+
+def test_together_they_see_the_same_and_learn_from_what_they_do_not_trust():
+    students = students_that_trust([3, 5, 0], [3, 5, 1, 2])
+    batches = list(turns(students, True, 11, 4, 42))
+    for turn in batches:
+        assert turn[0][1].tolist() == turn[1][1].tolist()
+    for number, student in enumerate(students):
+        learned = [turn[number][1][turn[number][2]].tolist() for turn in batches]
+        assert sorted(itertools.chain(*learned)) == sorted(set(range(11)) - set(student.trusted.indices.tolist()))
+    seen = torch.cat([turn[0][1] for turn in batches]).tolist()
+    assert sorted(seen) == [i for i in range(11) if i not in (3, 5)]
 
 
 VARIANTS = {
@@ -463,11 +485,10 @@ def test_a_judge_that_the_problem_does_not_have_is_asked_for(calibration, settin
 
 def test_images_that_calibrate_do_not_choose():
     problem = problem_of()
-    judging, choosing = SHORT._validation(problem)
+    judging, choosing = halves(problem)
     pairs = [(judging.validation_positive, choosing.validation_positive)]
     pairs += [(judging.validation_unlabelled, choosing.validation_unlabelled)]
     for (one, two), whole in zip(pairs, (problem.validation_positive, problem.validation_unlabelled), strict=True):
         assert len(one) + len(two) == len(whole)
         assert abs(len(one) - len(two)) <= 1
         assert not {row.numpy().tobytes() for row in one} & {row.numpy().tobytes() for row in two}
-    assert replace(SHORT, calibration="none")._validation(problem) == (problem, problem)
