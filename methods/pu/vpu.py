@@ -68,8 +68,8 @@ class VPU:
     """alpha: the share of the positive in a mixed image is drawn from Beta(alpha, alpha), once a batch."""
 
     presets: ClassVar[Presets] = {
-        "smoke": {"epochs": 3, "batch_positive": 50, "batch_unlabelled": 250, "lr": 5e-4},
-        "small": {"epochs": 40, "batch_positive": 100, "batch_unlabelled": 250, "lr": 5e-4},
+        "smoke": {"epochs": 3, "batch_positive": 20, "batch_unlabelled": 250, "lr": 1e-4},
+        "small": {"epochs": 40, "batch_positive": 20, "batch_unlabelled": 250, "lr": 1e-4},
         "gpu": {"epochs": 40},
     }
     search: ClassVar[Search] = {

@@ -208,8 +208,9 @@ class PU:
         clean, apart = self._set_apart(dataset, apart)
         # In proportion, so that the prior without the labelled positives is the same in both parts.
         validation_positives = max(1, round(self.positives * len(apart) / len(fit)))
-        positive, unlabelled = self._draw(dataset, fit, labels, self.positives)
-        validation_positive, validation_unlabelled = self._draw(dataset, apart, labels, validation_positives)
+        may = recipe.may_be_labelled(train.classes)
+        positive, unlabelled = self._draw(dataset, fit, may, self.positives)
+        validation_positive, validation_unlabelled = self._draw(dataset, apart, may, validation_positives)
         true_prior = (labels[unlabelled] > 0).double().mean().item()
         positive_images = recipe.prepare(train.pixels[positive])
         unlabelled_images = recipe.prepare(train.pixels[unlabelled])
@@ -256,9 +257,9 @@ class PU:
             )
         return told
 
-    def _draw(self, dataset: str, part: Tensor, labels: Tensor, wanted: int) -> tuple[Tensor, Tensor]:
+    def _draw(self, dataset: str, part: Tensor, may: Tensor, wanted: int) -> tuple[Tensor, Tensor]:
         """Indices of the labelled positives and of the unlabelled images of a part that is in random order."""
-        positives = part[labels[part] > 0]
+        positives = part[may[part]]
         if wanted >= len(positives):
             raise UserError(
                 f"pu: positives must be fewer than there are: a part of {dataset} has {len(positives)}, "
