@@ -21,9 +21,15 @@ Judge = Callable[[], tuple[Tensor, Loss]]
 def halves(problem: PUProblem) -> tuple[PUProblem, PUProblem]:
     """The problem with the validation images that calibrate, and with those that choose the solution.
 
-    One half each: images that the weights were fitted to would choose the epochs of calibration.
+    One half each: images that the weights were fitted to would choose the epochs of calibration. Raises `UserError`
+    where there is no positive for each half.
     """
     positive, others = problem.validation_positive, problem.validation_unlabelled
+    if len(positive) < 2:
+        raise UserError(
+            f"pu/self-pu: calibration=pu needs two validation positives, got {len(positive)}; "
+            "set more with --set pu.positives=100 or --set pu.validation=0.2"
+        )
     first, second = (
         replace(problem, validation_positive=positive[half::2], validation_unlabelled=others[half::2])
         for half in (0, 1)

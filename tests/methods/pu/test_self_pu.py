@@ -488,6 +488,8 @@ def test_images_that_calibrate_do_not_choose():
     judging, choosing = halves(problem)
     pairs = [(judging.validation_positive, choosing.validation_positive)]
     pairs += [(judging.validation_unlabelled, choosing.validation_unlabelled)]
+    with pytest.raises(UserError, match="needs two validation positives, got 1"):
+        halves(replace(problem, validation_positive=problem.validation_positive[:1]))
     for (one, two), whole in zip(pairs, (problem.validation_positive, problem.validation_unlabelled), strict=True):
         assert len(one) + len(two) == len(whole)
         assert abs(len(one) - len(two)) <= 1
