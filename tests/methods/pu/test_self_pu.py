@@ -1,6 +1,5 @@
 """Self-PU: its three parts against closed forms, and what a fit with and without each of them must and must not do."""
 
-import contextlib
 import itertools
 import random
 from dataclasses import replace
@@ -23,7 +22,7 @@ from methods.pu.self_pu.calibration import benefits, entropy, instance_weights, 
 from methods.pu.self_pu.distillation import average, consistency_weight, distance, gated
 from methods.pu.self_pu.judges import halves
 from methods.pu.self_pu.selection import prior_of_rest, rest, trust, trusted_per_class
-from methods.pu.self_pu.turns import shuffled, turns
+from methods.pu.self_pu.turns import View, shuffled, turns
 from tasks.pu import PU, PUProblem, Trajectory
 from tasks.pu.networks import build
 
@@ -428,6 +427,29 @@ def test_together_they_see_the_same_and_learn_from_what_they_do_not_trust():
     assert sorted(seen) == [i for i in range(11) if i not in (3, 5)]
 
 
+def test_a_student_learns_from_the_positives_and_from_its_places_alone():
+    (student,) = students_that_trust([])
+    view = View(student, torch.zeros(6, 1, 8, 8), torch.zeros(6), 2, torch.tensor([1, 3]), None)
+    assert view.own(torch.tensor([10.0, 11, 20, 21, 22, 23])).tolist() == [10, 11, 21, 23]
+    whole = replace(view, learned=torch.arange(4))
+    assert whole.own(torch.tensor([10.0, 11, 20, 21, 22, 23])).tolist() == [10, 11, 20, 21, 22, 23]
+
+
+def test_trust_that_is_never_taken_back_keeps_its_images_and_labels():
+    problem = problem_of()
+    first = {3: 1.0, 8: 0.0, 40: 0.0, 77: 1.0}
+    found = []
+    for in_and_out in (False, True):
+        method = replace(SHORT, in_and_out=in_and_out)
+        student = method._student(problem, Run(seed=0), 0)
+        student.trusted.indices, student.trusted.labels = torch.tensor(list(first)), torch.tensor(list(first.values()))
+        method._select(student, problem, problem.unlabelled, 50)
+        found.append(dict(zip(student.trusted.indices.tolist(), student.trusted.labels.tolist(), strict=True)))
+    assert len(found[0]) == len(found[1]) == 2 * 115
+    assert first.items() <= found[0].items()
+    assert not first.items() <= found[1].items()
+
+
 VARIANTS = {
     "whole": (SHORT, {}),
     "paced": (replace(SHORT, calibration="none", distillation=False, in_and_out=False), {"selection": "pu-risk"}),
@@ -444,17 +466,15 @@ class KilledError(Exception):
 def test_a_fit_that_is_killed_at_random_steps_ends_with_the_same_weights(name, tmp_path):
     method, settings = VARIANTS[name]
     problem = problem_of(**settings)
-    whole, whole_run = fit(method, problem)
-    for deadline in sorted(random.Random(name).sample(range(1, 8), 3)):
-        done = 0
+    steps: list[tuple[str, int]] = []
+    whole, whole_run = fit(method, problem, on_step=lambda phase, done: steps.append((phase, done)))
+    for deadline in sorted(random.Random(name).sample(steps[:-1], 5), key=steps.index):
 
-        def kill(_phase: str, _done: int, deadline: int = deadline) -> None:
-            nonlocal done
-            done += 1
-            if done == deadline:
+        def kill(phase: str, done: int, deadline: tuple[str, int] = deadline) -> None:
+            if (phase, done) == deadline:
                 raise KilledError
 
-        with contextlib.suppress(KilledError):
+        with pytest.raises(KilledError):
             fit(method, problem, checkpoints=tmp_path, save_every_s=0, on_step=kill)
     resumed, resumed_run = fit(method, problem, checkpoints=tmp_path, save_every_s=0)
     assert same(whole.state_dict(), resumed.state_dict())
