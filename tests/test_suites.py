@@ -16,9 +16,9 @@ Allwin = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.mark.parametrize("name", registry.suite_names())
-def test_every_suite_expands_and_skips_nothing(name: str) -> None:
+def test_every_suite_expands_and_skips_nothing_but_absent_data(name: str) -> None:
     cells = expand(load_suite(name), registry.load())
-    assert not [cell.title for cell in cells if cell.skip]
+    assert not [cell.title for cell in cells if cell.skip and cell.skip[0] != "missing-data"]
 
 
 def test_quick_is_a_real_grid() -> None:

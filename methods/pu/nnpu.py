@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from bench import Count, NonNegative, Positive, Presets, Run, Search, method
 from bench.training import Batches, descend
-from methods.pu._risks import pu_parts, validation_risk
+from methods.pu._risks import pu_parts
+from methods.pu._selection import Candidates
 from tasks.pu import PUProblem
 
 
@@ -56,7 +57,7 @@ class NNPU:
 
     presets: ClassVar[Presets] = {
         "smoke": {"epochs": 3, "batch_positive": 6, "batch_unlabelled": 250},
-        "small": {"epochs": 30, "batch_positive": 6, "batch_unlabelled": 250},
+        "small": {"epochs": 40, "batch_positive": 6, "batch_unlabelled": 250},
         "gpu": {"epochs": 40},
     }
     search: ClassVar[Search] = {
@@ -75,12 +76,14 @@ class NNPU:
         positives = Batches(problem.positive.to(run.device), self.batch_positive, run)
         unlabelled = Batches(problem.unlabelled.to(run.device), self.batch_unlabelled, run)
         epoch = -(-len(problem.unlabelled) // self.batch_unlabelled)  # steps
+        candidates = Candidates(problem)
 
         state = {
             "net": net,
             "optimizer": optimizer,
             "positives": positives,
             "unlabelled": unlabelled,
+            "candidates": candidates,
         }
         for step in run.steps(self.epochs * epoch, state):
             # One forward pass: apart, each would be normalised by its own statistics, which tell the label.
@@ -91,5 +94,6 @@ class NNPU:
             descend(optimizer, objective)
             run.log(step, risk=risk, negative_risk=on_negatives)
             if (step + 1) % epoch == 0:
-                run.log(step, validation_risk=validation_risk(net, problem))
-        return net
+                run.log(step, validation_risk=candidates.offer(step // epoch, network=net))
+        run.artefact("chosen", candidates.chosen)
+        return candidates.solution(net)

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from bench import Count, NonNegative, Positive, Presets, Run, Search, method
 from bench.training import Batches, descend
-from methods.pu._risks import sigmoid_loss, validation_risk
+from methods.pu._risks import sigmoid_loss
+from methods.pu._selection import Candidates
 from tasks.pu import PUProblem
 
 
@@ -35,7 +36,7 @@ class PN:
     """Adam's step size."""
     weight_decay: NonNegative = 5e-3
 
-    presets: ClassVar[Presets] = {"smoke": {"epochs": 3}, "small": {"epochs": 30}, "gpu": {"epochs": 40}}
+    presets: ClassVar[Presets] = {"smoke": {"epochs": 3}, "small": {"epochs": 40}, "gpu": {"epochs": 40}}
     search: ClassVar[Search] = {"lr": "log(1e-5, 1e-2)", "weight_decay": "log(1e-6, 1e-1)"}
 
     def build(self, problem: PUProblem) -> nn.Module:
@@ -47,13 +48,15 @@ class PN:
         labelled = (problem.unlabelled.to(run.device), problem.oracle_labels.to(run.device))
         batches = Batches(labelled, self.batch, run)
         epoch = -(-len(problem.unlabelled) // self.batch)  # steps
+        candidates = Candidates(problem)
 
-        state = {"net": net, "optimizer": optimizer, "batches": batches}
+        state = {"net": net, "optimizer": optimizer, "batches": batches, "candidates": candidates}
         for step in run.steps(self.epochs * epoch, state):
             images, labels = next(batches)
             risk = pn_risk(net(images), labels)
             descend(optimizer, risk)
             run.log(step, risk=risk)
             if (step + 1) % epoch == 0:
-                run.log(step, validation_risk=validation_risk(net, problem))
-        return net
+                run.log(step, validation_risk=candidates.offer(step // epoch, network=net))
+        run.artefact("chosen", candidates.chosen)
+        return candidates.solution(net)

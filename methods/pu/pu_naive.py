@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from bench import Count, NonNegative, Positive, Presets, Run, Search, method
 from bench.training import Batches, descend
-from methods.pu._risks import sigmoid_loss, validation_risk
+from methods.pu._risks import sigmoid_loss
+from methods.pu._selection import Candidates
 from tasks.pu import PUProblem
 
 
@@ -40,7 +41,7 @@ class PUNaive:
 
     presets: ClassVar[Presets] = {
         "smoke": {"epochs": 3, "batch_positive": 6, "batch_unlabelled": 250},
-        "small": {"epochs": 30, "batch_positive": 6, "batch_unlabelled": 250},
+        "small": {"epochs": 40, "batch_positive": 6, "batch_unlabelled": 250},
         "gpu": {"epochs": 40},
     }
     search: ClassVar[Search] = {"lr": "log(1e-5, 1e-2)", "weight_decay": "log(1e-6, 1e-1)"}
@@ -54,12 +55,14 @@ class PUNaive:
         positives = Batches(problem.positive.to(run.device), self.batch_positive, run)
         unlabelled = Batches(problem.unlabelled.to(run.device), self.batch_unlabelled, run)
         epoch = -(-len(problem.unlabelled) // self.batch_unlabelled)  # steps
+        candidates = Candidates(problem)
 
         state = {
             "net": net,
             "optimizer": optimizer,
             "positives": positives,
             "unlabelled": unlabelled,
+            "candidates": candidates,
         }
         for step in run.steps(self.epochs * epoch, state):
             # One forward pass: apart, each would be normalised by its own statistics, which tell the label.
@@ -68,5 +71,6 @@ class PUNaive:
             descend(optimizer, risk)
             run.log(step, risk=risk)
             if (step + 1) % epoch == 0:
-                run.log(step, validation_risk=validation_risk(net, problem))
-        return net
+                run.log(step, validation_risk=candidates.offer(step // epoch, network=net))
+        run.artefact("chosen", candidates.chosen)
+        return candidates.solution(net)

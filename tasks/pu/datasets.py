@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from bench import DataFile, DatasetCard, MissingData
 from bench.data import locate, package_file
+from tasks.pu.folders import read_image_folder
 from tasks.pu.networks import Architecture
 from tasks.readers import Images, read_cifar10, read_cifar10_20k, read_idx_part, read_mnist_10k, read_table
 
@@ -157,6 +158,22 @@ CARDS = (
         folder="cifar10",
         files=CIFAR10_20K_FILES,
     ),
+    DatasetCard(
+        name="image-folder",
+        title="Your own images, such as slices of ADNI's scans, with labelled positives of your choice",
+        licence="yours",
+        origin="pictures that Pillow reads, all of one size; `labelled` has the positives that may be labelled",
+        items="as many as you have",
+        kind="files",
+        folder="image-folder",
+        files=(
+            DataFile("train/negative"),
+            DataFile("train/positive"),
+            DataFile("train/labelled"),
+            DataFile("test/negative"),
+            DataFile("test/positive"),
+        ),
+    ),
 )
 
 CARD = {card.name: card for card in CARDS}
@@ -212,6 +229,8 @@ class Recipe:
     positive: tuple[int, ...]
     """The classes that are positive."""
     architecture: Architecture
+    labelled: tuple[int, ...] = ()
+    """The classes of which positives are labelled; empty for all positive ones."""
     brightest: int = 255
     """The value that becomes 1."""
     mean: tuple[float, ...] = (0.0,)
@@ -227,6 +246,10 @@ class Recipe:
     def sign(self, classes: Int64[Tensor, " n"]) -> Float[Tensor, " n"]:
         """+1 for a positive class, -1 for another."""
         return torch.isin(classes, torch.tensor(self.positive)).float().mul(2).sub(1)
+
+    def may_be_labelled(self, classes: Int64[Tensor, " n"]) -> Bool[Tensor, " n"]:
+        """Whether an image is a positive that can be among the labelled ones."""
+        return torch.isin(classes, torch.tensor(self.labelled or self.positive))
 
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -260,6 +283,7 @@ RECIPES = {
         mean=IMAGENET_MEAN,
         deviation=IMAGENET_DEVIATION,
     ),
+    "image-folder": Recipe(lambda: read_image_folder(locate(CARD["image-folder"])), (1, 2), "cnn-13", labelled=(2,)),
 }
 
 

@@ -12,7 +12,7 @@ from methods.pu.nnpu import NNPU
 from methods.pu.upu import UPU
 from tasks.pu import PU
 
-TASK = PU(positives=100, validation=0.2, width=0.25)
+TASK = PU(positives=100, validation=0.2, width=0.25, selection="last")
 SETTINGS = {"epochs": 20, "batch_positive": 6, "batch_unlabelled": 250}
 SEEDS = range(5)
 

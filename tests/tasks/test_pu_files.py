@@ -6,8 +6,10 @@ import struct
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bench import MissingData, UserError
+from bench.data import check
 from tasks.pu import PU
 from tasks.pu.datasets import CARD, RECIPES
 from tasks.readers import Images, read_idx
@@ -152,3 +154,54 @@ def test_the_mosaics_of_cifar10_are_cut_in_the_order_of_their_labels():
         # A tile cut across two pictures has a seam: neighbouring pixels differ little inside a picture.
         steps = (part.pixels[:, :, :, 1:].float() - part.pixels[:, :, :, :-1].float()).abs().mean((0, 1, 2))
         assert steps.max() < 1.5 * steps.mean()
+
+
+def write_folder(folder, mode: str = "L", size: tuple[int, int] = (8, 6)) -> None:
+    """20 pictures in each folder, of one brightness: 10 for negatives, 20 for positives, 30 for the labelled."""
+    brightness = {"negative": 10, "positive": 20, "labelled": 30}
+    for name in ("train/negative", "train/positive", "train/labelled", "test/negative", "test/positive"):
+        (folder / name).mkdir(parents=True)
+        for number in range(20):
+            value = brightness[name.split("/")[1]]
+            colour = value if mode == "L" else (value, value, value)
+            Image.new(mode, size, colour).save(folder / name / f"{number:02d}.png")
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3)])
+def test_a_folder_of_ones_own_images_is_read_by_its_layout(mode, channels, tmp_path, monkeypatch):
+    write_folder(tmp_path / "image-folder", mode)
+    monkeypatch.setenv("ALLWIN_DATA", str(tmp_path))
+    problem, held_out = PU(positives=10, validation=0.2).load("image-folder", "small", 0)
+    assert problem.unlabelled.shape == (48, channels, 6, 8)
+    assert len(held_out.images) == 40
+    assert held_out.labels.sum() == 0
+    # Of 16 each of the three kinds two are positive; only the third is ever labelled.
+    assert problem.prior == pytest.approx(2 / 3)
+    assert problem.positive.unique().tolist() == pytest.approx([30 / 255])
+    assert problem.validation_positive.unique().tolist() == pytest.approx([30 / 255])
+    assert problem.unlabelled.unique().tolist() == pytest.approx([10 / 255, 20 / 255, 30 / 255])
+    assert problem.build_network()(problem.unlabelled[:4]).shape == (4,)
+
+
+def test_a_folder_that_is_not_as_it_should_be_is_told_file_by_file(tmp_path, monkeypatch):
+    write_folder(tmp_path / "image-folder")
+    monkeypatch.setenv("ALLWIN_DATA", str(tmp_path))
+    folder = tmp_path / "image-folder"
+    Image.new("L", (9, 6)).save(folder / "train/positive/99.png")
+    with pytest.raises(UserError, match=r"99\.png is 1 x 6 x 9 \(channels, height, width\), .*00\.png is 1 x 6 x 8"):
+        RECIPES["image-folder"].read()
+    (folder / "train/positive/99.png").write_text("no picture")
+    with pytest.raises(UserError, match=r"99\.png is no image that can be read"):
+        RECIPES["image-folder"].read()
+    (folder / "train/positive/99.png").unlink()
+    (folder / "train/labelled").rename(folder / "train/known")
+    states = {state.path: state.state for state in check(CARD["image-folder"], tmp_path)}
+    assert states == {
+        "train/negative": "ok",
+        "train/positive": "ok",
+        "train/labelled": "missing",
+        "test/negative": "ok",
+        "test/positive": "ok",
+    }
+    with pytest.raises(MissingData, match="train/labelled is missing"):
+        RECIPES["image-folder"].read()

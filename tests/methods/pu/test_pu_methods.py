@@ -190,7 +190,7 @@ def test_the_naive_risk_counts_each_image_once():
 
 # The methods ----------------------------------------------------------------------------------------------------------
 
-TASK = PU(positives=50, validation=0.2, width=0.25)
+TASK = PU(positives=50, validation=0.2, width=0.25, selection="last")
 BATCHES = {"batch_positive": 6, "batch_unlabelled": 250}
 METHODS = {
     "pn": PN(epochs=3),
@@ -306,7 +306,7 @@ def test_all_methods_have_the_same_defaults_and_presets_where_they_share_a_field
 
 def test_the_naive_method_comes_close_to_calling_everything_negative():
     # The limit, with half of the images positive, is an error of 50 % and a recall of 0; chance would recall a half.
-    task = PU(positives=100, validation=0.2, width=0.25)
+    task = PU(positives=100, validation=0.2, width=0.25, selection="last")
     problem, held_out = task.load("mnist5k", "small", 0)
     net, _ = fit(PUNaive(epochs=30, **BATCHES), problem)
     metrics = task.evaluate(net, held_out).metrics
