@@ -36,6 +36,10 @@ def test_the_smoke_suite_is_whole_and_equal_on_either_engine(allwin: Allwin, tmp
     assert inline.keys() == ray.keys()
     for key, record in inline.items():
         assert {n: m.value for n, m in record.metrics.items()} == {n: m.value for n, m in ray[key].metrics.items()}
+        if record.status == "skipped":
+            # It knows the least value of a function; the first data set asks for signals.
+            assert record.spec.method == ray[key].spec.method == "global-minimum"
+            continue
         assert record.metrics
         for one in (record, ray[key]):
             # A cost has a value, or the reason why it has none; a record cannot say neither.
