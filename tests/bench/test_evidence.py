@@ -81,7 +81,7 @@ def test_the_columns_of_figure_5_are_points_of_the_same_trials() -> None:
     listed = reproductions(paper, [paper.table("figure-5a")], "small", Evidence(KNOWN, []))
     by_column = {one.column.id: [cell.key for cell in one.cells] for one in listed if one.row.id == "lista"}
     assert list(by_column) == ["layer-4", "layer-8", "layer-12", "layer-16"]
-    assert [len(keys) for keys in by_column.values()] == [5] * 4
+    assert [len(keys) for keys in by_column.values()] == [3] * 4
     assert len({tuple(keys) for keys in by_column.values()}) == 1
 
 

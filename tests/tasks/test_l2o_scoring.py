@@ -131,12 +131,16 @@ class Table:
 
     start: torch.Tensor
     stochastic: ClassVar[bool] = False
+    sizes: ClassVar[tuple[int, ...]] = (1,)
 
     def value(self, x: torch.Tensor, step: int) -> torch.Tensor:
         return x[:, 0] + step / 1000
 
     def value_and_gradient(self, x: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         return self.value(x, step), torch.zeros_like(x)
+
+    def repeated(self, times: int) -> "Table":
+        return Table(self.start.repeat_interleave(times, dim=0))
 
     def to(self, target: torch.device) -> "Table":
         return self

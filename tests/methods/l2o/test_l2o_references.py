@@ -11,7 +11,7 @@ from sklearn.linear_model import Lasso
 from bench import Unsupported
 from bench.run import Run
 from methods.l2o.global_minimum import GlobalMinimum, Oracle, moves, reduced
-from methods.l2o.start import Start
+from methods.l2o.stand_still import StandStill
 from tasks.l2o import L2O
 from tasks.l2o.functions import Functions, LeastSquares
 from tasks.l2o.lasso import Instances, gaussian_dictionary, sparse_signals, unit_columns
@@ -47,14 +47,14 @@ def least(functions: LeastSquares, starts: int = 32, rounds: int = 20, seed: int
 def test_start_stays_where_each_function_starts(name):
     problem, _ = TASK.load(name, "smoke", 0)
     optimisees = problem.optimisees(3, 0)
-    points = list(Start().fit(problem, run())(optimisees, 4))
+    points = list(StandStill().fit(problem, run())(optimisees, 4))
     assert len(points) == 4
     assert all(torch.equal(x, optimisees.start) for x in points)
 
 
 def test_start_recovers_nothing_at_exactly_zero_db():
     problem, held_out = TASK.load("sparse", "smoke", 0)
-    metrics = TASK.evaluate(Start().fit(problem, run()), held_out).metrics
+    metrics = TASK.evaluate(StandStill().fit(problem, run()), held_out).metrics
     assert set(metrics.values()) == {0.0}
 
 

@@ -1,4 +1,4 @@
-"""Start: stays where it starts. What every optimiser has to beat, and where the curves of Open-L2O's figures begin."""
+"""Stays where it starts. What every optimiser has to beat, and where the curves of Open-L2O's figures begin."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Still(nn.Module):
 
 @method("l2o", paper="open_l2o")
 @dataclass(frozen=True)
-class Start:
+class StandStill:
     """Stays where it starts: what every optimiser has to beat."""
 
     presets: ClassVar[Presets] = {}
