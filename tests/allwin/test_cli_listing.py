@@ -102,7 +102,7 @@ def test_an_oracle_is_listed_and_shown_as_one(call: Callable) -> None:
     assert (methods["pu/pn"], methods["pu/nnpu"]) == (True, False)
     text = call("list").out
     assert re.search(r"^pu/pn +oracle: Learns from true labels", text, re.MULTILINE)
-    assert re.search(r"global-minimum +oracle: Knows", text)
+    assert re.search(r"^l2o/global-minimum +open_l2o +oracle: Knows", text, re.MULTILINE)
     assert text.count("oracle: ") == 2
     assert json.loads(call("show", "pu/pn", "--json").out)["oracle"] is True
     assert re.search(r"^  oracle +yes$", call("show", "pn").out, re.MULTILINE)
