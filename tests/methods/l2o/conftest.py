@@ -1,11 +1,15 @@
 """A small problem in double precision, and the iteration that every network of thresholds starts as, by hand."""
 
+import random
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from bench.run import Run
 from tasks.l2o import Samples, SparseProblem
 from tasks.l2o.lasso import Instances, gaussian_dictionary, lipschitz, sparse_signals, unit_columns
 from tasks.l2o.problems import SparseSource
@@ -58,3 +62,34 @@ def ista_by_hand(instances: Instances) -> Callable[[float, int], np.ndarray]:
         return iterates
 
     return iterate
+
+
+@pytest.fixture
+def killed_again_and_again(tmp_path: Path) -> Callable[..., tuple[dict[str, Any], Run]]:
+    """Fits a method with seed 7, killed after at most `longest` steps a leg, until it gets to its end.
+
+    Gives the weights that it ends with, and the run of the last leg. It was killed twice at least.
+    """
+
+    def fit(method: Any, problem: Any, *, longest: int) -> tuple[dict[str, Any], Run]:
+        dice = random.Random(0)
+        kills = 0
+        while True:
+            left = dice.randint(1, longest)
+
+            def die(phase: str, step: int) -> None:
+                nonlocal left
+                left -= 1
+                if not left:
+                    raise KeyboardInterrupt
+
+            run = Run(seed=7, checkpoints=tmp_path, save_every_s=0, on_step=die)
+            try:
+                resumed = method.fit(problem, run).state_dict()
+            except KeyboardInterrupt:
+                kills += 1
+                continue
+            assert kills >= 2
+            return resumed, run
+
+    return fit

@@ -1,6 +1,5 @@
 """How unrolled networks are trained: stages, their samples, their ends, and that a fit may be killed at any step."""
 
-import random
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -147,29 +146,11 @@ RESUMED = [replace(method, **RESTLESS) for method in LEARNED]
     [ISTA(), AMP(), *RESUMED, replace(RESUMED[0], training="end-to-end")],
     ids=named,
 )
-def test_a_fit_that_is_killed_again_and_again_ends_with_the_same_weights(method, tmp_path):
+def test_a_fit_that_is_killed_again_and_again_ends_with_the_same_weights(method, killed_again_and_again):
     problem, _ = TASK.load("sparse-snr20", "small", 0)
     expected = method.fit(problem, Run(seed=7)).state_dict()
 
-    dice = random.Random(0)
-    kills = 0
-    while True:
-        left = dice.randint(1, 6)
-
-        def die(phase: str, step: int) -> None:
-            nonlocal left
-            left -= 1
-            if not left:
-                raise KeyboardInterrupt
-
-        run = Run(seed=7, checkpoints=tmp_path, save_every_s=0, on_step=die)
-        try:
-            resumed = method.fit(problem, run).state_dict()
-        except KeyboardInterrupt:
-            kills += 1
-            continue
-        break
-    assert kills >= 2
+    resumed, _ = killed_again_and_again(method, problem, longest=6)
     assert resumed.keys() == expected.keys()
     assert all(torch.equal(resumed[name], expected[name]) for name in expected)
 

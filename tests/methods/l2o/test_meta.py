@@ -1,7 +1,6 @@
 """Meta-training: gradients against autograd, truncation, curriculum, imitation, and resuming to the bit."""
 
 import math
-import random
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -312,30 +311,12 @@ RESTLESS += [L2OSwarm(**EVENTFUL, lr=0.003)]
 
 
 @pytest.mark.parametrize("method", RESTLESS, ids=["dm", "rnnprop", "scale", "swarm"])
-def test_meta_training_that_is_killed_again_and_again_ends_with_the_same_weights(method, tmp_path):
+def test_meta_training_that_is_killed_again_and_again_ends_with_the_same_weights(method, killed_again_and_again):
     problem, _ = TASK.load("rastrigin-2", "small", 0)
     whole = Run(seed=7)
     expected = method.fit(problem, whole).state_dict()
 
-    dice = random.Random(0)
-    kills = 0
-    while True:
-        left = dice.randint(1, 5)
-
-        def die(phase: str, step: int) -> None:
-            nonlocal left
-            left -= 1
-            if not left:
-                raise KeyboardInterrupt
-
-        run = Run(seed=7, checkpoints=tmp_path, save_every_s=0, on_step=die)
-        try:
-            resumed = method.fit(problem, run).state_dict()
-        except KeyboardInterrupt:
-            kills += 1
-            continue
-        break
-    assert kills >= 2
+    resumed, run = killed_again_and_again(method, problem, longest=5)
     assert {"meta-train/imitation", "meta-train/loss"} <= whole.curves().keys()
     assert whole.curves()["meta-train/run_length"].y[-1] > 8
     assert all(torch.equal(resumed[name], expected[name]) for name in expected)
