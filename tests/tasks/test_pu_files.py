@@ -129,6 +129,7 @@ def read_or_skip(dataset: str) -> tuple[Images, ...]:
         ("fashion-mnist", 60_000, 24_000, 4_000),
         ("cifar10", 50_000, 20_000, 4_000),
         ("cifar10-20k", 20_000, 8_000, 4_000),
+        ("cifar10-2k", 2_000, 800, 4_000),
     ],
 )
 def test_a_real_data_set_has_the_published_number_of_positives(dataset, train_count, train_positive, test_positive):
