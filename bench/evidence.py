@@ -6,7 +6,7 @@ with a cell's own key counts; one of the same spec that other code made is told 
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from bench import data
@@ -68,6 +68,9 @@ class Gap:
     """One line."""
 
 
+UNPROFILED: tuple[Stage, ...] = ("fit", "evaluate")
+"""All that metrics, curves and the costs of training need."""
+
 GRAVITY = ("could not run", "not here", "not run")
 """Where seeds have different gaps the first of these is told: a run would not mend it."""
 
@@ -104,6 +107,7 @@ class Evidence:
         quantity = self._quantity(ask, cells[0].spec.dataset)
         if isinstance(quantity, Gap):
             return Measured({}, (), quantity)
+        cells = self._standing(ask, budget, cells, quantity)
         values: dict[int, float] = {}
         gaps: list[Gap] = []
         for cell in cells:
@@ -135,6 +139,17 @@ class Evidence:
         if name not in self._cells:
             self._cells[name] = self._expanded(ask, budget)
         return self._cells[name]
+
+    def _standing(self, ask: Ask, budget: Budget, cells: list[Cell], quantity: Quantity) -> list[Cell]:
+        """The cells, each replaced by the one without a profile where that has a record and the quantity needs none."""
+        if quantity.group == "cost" or ask.stages != STAGES:
+            return cells
+        shorter = self._cells_of(replace(ask, stages=UNPROFILED), budget)
+        assert not isinstance(shorter, Gap)
+        return [
+            short if whole.key not in self._by_key and short.key in self._by_key else whole
+            for whole, short in zip(cells, shorter, strict=True)
+        ]
 
     def _expanded(self, ask: Ask, budget: Budget) -> list[Cell] | Gap:
         try:

@@ -119,7 +119,9 @@ def _rounding(rows: Any, reference: Any) -> Any:
 def _tested(sample: Any, rounding: Any) -> list[Difference]:
     """One difference for each row of a matrix without gaps."""
     count, n = sample.shape
-    means = sample.mean(axis=1).tolist()
+    means = sample.mean(axis=1)
+    # Differences that cancel leave what floating point made of them.
+    means = np.where(np.abs(means) <= rounding, 0.0, means).tolist()
     if n == 1:
         return [Difference(mean, None, None, 1, None) for mean in means]
     varied = np.ptp(sample, axis=1) > rounding

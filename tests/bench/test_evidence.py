@@ -1,7 +1,9 @@
 """What is read from records: points of curves, and the trials that a figure asks for."""
 
+from dataclasses import replace
+
 import pytest
-from record_factory import curve, record
+from record_factory import curve, percent, record
 
 from bench import registry
 from bench.evidence import Ask, Evidence, Measured
@@ -22,6 +24,18 @@ def measured(quantity: str, curves: dict[str, Curve]) -> Measured:
     (cell,) = cells_of(quantity)
     made = record(curves=curves).model_copy(update={"key": cell.key, "parts": cell.parts, "spec": cell.spec})
     return Evidence(KNOWN, [made]).measured(Ask("toy", "sample-mean", quantity, seeds=1), "smoke")
+
+
+@pytest.mark.parametrize(("quantity", "stands"), [("metric.distance", True), ("cost.macs", False)])
+def test_a_metric_is_read_from_a_trial_that_was_not_profiled_and_a_cost_is_not(quantity: str, stands: bool) -> None:
+    whole = Ask("toy", "sample-mean", quantity, seeds=1)
+    (cell,) = Evidence(KNOWN, []).measured(replace(whole, stages=("fit", "evaluate")), "smoke").cells
+    metrics = {"distance": percent(0.25)}
+    made = record(metrics=metrics).model_copy(update={"key": cell.key, "parts": cell.parts, "spec": cell.spec})
+    found = Evidence(KNOWN, [made]).measured(whole, "smoke")
+    assert found.values == ({0: 0.25} if stands else {})
+    # What is missing is asked for whole.
+    assert found.cells == ((cell,) if stands else cells_of(quantity))
 
 
 def test_one_trial_has_the_values_of_a_curve_at_every_point_of_it() -> None:

@@ -97,6 +97,14 @@ def test_a_constant_difference_is_judged_by_its_sign_alone():
     assert difference.low == difference.high == pytest.approx(0.1)
 
 
+def test_differences_that_cancel_have_a_mean_of_zero_to_the_digit():
+    # 0.1 + 0.2 - 0.3 is 5.6e-17 in floating point.
+    difference = paired_difference([0.1, 0.2, -0.3], [0.0, 0.0, 0.0])
+    assert difference.mean == 0.0
+    assert difference.low == pytest.approx(-difference.high)
+    assert difference.high > 0.5
+
+
 def test_unequal_lengths_are_refused():
     with pytest.raises(ValueError, match="got 2 and 1"):
         paired_difference([1.0, 2.0], [1.0])
