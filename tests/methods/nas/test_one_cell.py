@@ -41,7 +41,7 @@ def test_the_table_is_what_training_gives(training):
         rows = {(int(row["cell"]), int(row["seed"])): row for row in csv.DictReader(file)}
     found, metrics = trained(training, 93)
     assert found.architecture.operators == ("nor_conv_3x3",) * 3
-    # On the same machine and torch to the last digit; elsewhere sums are rounded otherwise, and a training amplifies it.
+    # The same machine and torch give the last digit; elsewhere sums round otherwise, and training amplifies that.
     assert metrics["accuracy"] == pytest.approx(float(rows[93, 0]["test"]), abs=3)
     assert metrics["validation_accuracy"] == pytest.approx(float(rows[93, 0]["validation"]), abs=4)
 
