@@ -1,0 +1,1 @@
+"""Searches for architectures, scores that rank them, and the baselines beside them."""

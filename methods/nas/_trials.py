@@ -1,0 +1,40 @@
+"""What searches that train one architecture after another have in common: what was tried, and the best of it."""
+
+from typing import Any
+
+from bench import Run
+from tasks.nas import NASProblem
+from tasks.nas.spaces import Architecture
+
+
+class Trials:
+    """The architectures whose validation accuracy was asked for, in order; goes into a fit's `state`.
+
+    One that comes up again counts again, as it would be trained again.
+    """
+
+    def __init__(self, problem: NASProblem) -> None:
+        self._problem = problem
+        self.tried: list[Architecture] = []
+        self.accuracies: list[float] = []
+        """On validation images, in %."""
+
+    def ask(self, architecture: Architecture, step: int, run: Run) -> float:
+        """Its validation accuracy, in %."""
+        accuracy = self._problem.validation(architecture)
+        self.tried.append(architecture)
+        self.accuracies.append(accuracy)
+        run.log(step, validation_accuracy=accuracy, best_so_far=max(self.accuracies))
+        return accuracy
+
+    def best(self) -> Architecture:
+        """The first of those with the highest accuracy."""
+        return self.tried[self.accuracies.index(max(self.accuracies))]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"choices": [architecture.choice for architecture in self.tried], "accuracies": list(self.accuracies)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        space = self._problem.space
+        self.tried = [Architecture(space, tuple(choice)) for choice in state_dict["choices"]]
+        self.accuracies = list(state_dict["accuracies"])

@@ -1,0 +1,74 @@
+"""RSPS: random search with parameter sharing. Every batch trains a random architecture of a supernet; then some random
+architectures are compared with the weights that they share.
+
+Li and Talwalkar, "Random Search and Reproducibility for Neural Architecture Search", UAI 2019, section 3.3.
+
+Settings are those of NAS-Bench-201's runs (Dong and Yang, ICLR 2020): 250 epochs, then 100 architectures, each judged
+on a batch of its own from the other half of the images. Its size is 256 in that paper, from memory, and the released
+code has 512. The first paper keeps the best of more architectures over several rounds, and trains the best from scratch.
+
+b images of a batch, e edges, k classes, o operators
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from bench import Count, Presets, Run, Search, method
+from bench.training import Batches, Memory
+from methods.nas._one_shot import Shared, WeightTraining
+from tasks.nas import Found, NASProblem
+from tasks.nas.spaces import Architecture
+
+
+def accuracy(logits: Float[Tensor, "b k"], labels: Int[Tensor, " b"]) -> float:
+    """Images that the largest logit is right on, in %."""
+    return 100 * (logits.argmax(dim=-1) == labels).double().mean().item()
+
+
+@method("nas", paper="rsps")
+@dataclass(frozen=True)
+class RSPS(WeightTraining):
+    """Shares weights among random architectures, and keeps the one that does best with them on other images."""
+
+    epochs: Count = 250
+    """Passes over the half of the images that trains the weights."""
+    candidates: Count = 100
+    """Random architectures compared at the end."""
+    batch_judging: Count = 256
+    """Images on which each of them is judged."""
+
+    presets: ClassVar[Presets] = {
+        "smoke": {"epochs": 1, "candidates": 10, "batch_judging": 64},
+        "small": {"epochs": 4},
+        "gpu": {"epochs": 20},
+    }
+    search: ClassVar[Search] = {"lr": "log(1e-3, 0.3)", "weight_decay": "log(1e-5, 1e-2)"}
+
+    def fit(self, problem: NASProblem, run: Run) -> Found:
+        shared = Shared(problem, self, run)
+        for step in run.steps(shared.steps, shared.state, name="train"):
+            shared.set_lr(step)
+            drawn = problem.space.random(run.generator).weights().to(run.device)
+            run.log(step, loss=shared.train(next(shared.training), drawn))
+
+        judging = Batches(
+            (problem.search_images.to(run.device), problem.search_labels.to(run.device)), self.batch_judging, run
+        )
+        compared = Memory(choices=[], accuracies=[])
+        for step in run.steps(self.candidates, {"judging": judging, "compared": compared}, name="compare"):
+            candidate = problem.space.random(run.generator)
+            images, labels = next(judging)
+            with torch.no_grad():
+                logits = shared.net(images, candidate.weights().to(run.device))
+            compared.choices.append(candidate.choice)
+            compared.accuracies.append(accuracy(logits, labels))
+            run.log(step, shared_accuracy=compared.accuracies[-1], best_so_far=max(compared.accuracies))
+        tried = tuple(Architecture(problem.space, tuple(choice)) for choice in compared.choices)
+        scores = torch.tensor(compared.accuracies)
+        found = tried[int(scores.argmax())]
+        run.artefact("architecture", str(found))
+        return Found(found, tried, scores)
