@@ -8,7 +8,7 @@ shift.
 Differs from it: the step size of the weights follows its cosine from step to step, there from epoch to epoch; operators
 that a batch does not use stay as they are, there momentum and decay move them on.
 
-b images of a batch, e edges, o operators
+b images of a batch, e edges, k classes, o operators
 """
 
 import math
@@ -16,21 +16,26 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from bench import Count, NonNegative, Positive, Run, UnitInterval
+from bench.seeds import derive_seed
 from bench.training import Batches, descend
 from methods.nas._choices import Preferences
-from tasks.nas import NASProblem
-from tasks.nas.spaces import Norms
+from tasks.nas import NASProblem, Norms
 
 BETAS = (0.5, 0.999)
 """Of the architecture parameters' Adam, as in DARTS."""
 
 Batch = tuple[Tensor, Tensor]
 """Images and labels."""
+
+
+def accuracy(logits: Float[Tensor, "b k"], labels: Int[Tensor, " b"]) -> float:
+    """Images that the largest logit is right on, in %."""
+    return 100 * (logits.argmax(dim=-1) == labels).double().mean().item()
 
 
 @dataclass(frozen=True)
@@ -50,12 +55,8 @@ class WeightTraining:
     max_norm: Positive = 5.0
     """Longer gradients of the weights are shortened to it."""
 
-    def steps(self, problem: NASProblem) -> int:
-        """Batches of the whole search."""
-        return self.epochs * -(-len(problem.images) // self.batch)
-
     def lr_at(self, progress: float) -> float:
-        """The step size of the weights when that share of the steps is done."""
+        """The step size of the weights when that share of the cosine is over."""
         return self.final_lr + (self.lr - self.final_lr) * (1 + math.cos(math.pi * progress)) / 2
 
 
@@ -74,35 +75,54 @@ class PreferenceTraining(WeightTraining):
 
 
 class Shared:
-    """A supernet in training, and the two halves of the images. What moves is in `state`."""
+    """A supernet in training, and the two halves of the images. What moves is in `state`, and in the run's generator.
 
-    def __init__(self, problem: NASProblem, how: WeightTraining, run: Run) -> None:
-        self._how = how
-        self.steps = how.steps(problem)
-        self.net = problem.supernet(Norms(affine=False, track=False)).to(run.device)
+    Its first weights are the same for all methods of a seed. Pooling is followed by a norm where cells keep some edges
+    only, as in the search of DARTS; in that of NAS-Bench-201 it is not.
+    """
+
+    def __init__(self, problem: NASProblem, how: WeightTraining, run: Run, add_zeros: bool = False) -> None:
+        self._problem, self._how, self._generator = problem, how, run.generator
+        self.epoch = -(-len(problem.images) // how.batch)
+        """Batches of a pass over the half of the images that trains the weights."""
+        self.steps = how.epochs * self.epoch
+        norms = Norms(affine=False, track=False, pool=problem.space.kept is not None)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(derive_seed(problem.seed, "nas", "supernet"))
+            self.net = problem.supernet(norms, add_zeros).to(run.device)
         self.optimizer = torch.optim.SGD(
             self.net.parameters(), how.lr, how.momentum, weight_decay=how.weight_decay, nesterov=how.momentum > 0
         )
-        self.training = Batches((problem.images.to(run.device), problem.labels.to(run.device)), how.batch, run)
-        self.judging = Batches(
+        self._training = Batches((problem.images.to(run.device), problem.labels.to(run.device)), how.batch, run)
+        self._judging = Batches(
             (problem.search_images.to(run.device), problem.search_labels.to(run.device)), how.batch, run
         )
         self.state: dict[str, Any] = {
             "supernet": self.net,
             "optimizer": self.optimizer,
-            "training": self.training,
-            "judging": self.judging,
+            "training": self._training,
+            "judging": self._judging,
         }
+
+    def next_training(self) -> Batch:
+        """Of the half that trains the weights, augmented."""
+        images, labels = next(self._training)
+        return self._problem.augmented(images, self._generator), labels
+
+    def next_judging(self) -> Batch:
+        """Of the other half, augmented too."""
+        images, labels = next(self._judging)
+        return self._problem.augmented(images, self._generator), labels
 
     def loss(self, batch: Batch, weights: Float[Tensor, "e o"]) -> Float[Tensor, ""]:
         """Of the supernet with these weights of its operators."""
         images, labels = batch
         return cross_entropy(self.net(images, weights), labels)
 
-    def set_lr(self, step: int) -> None:
-        """The step size of the weights at this step."""
+    def set_lr(self, progress: float) -> None:
+        """The step size of the weights when that share of the cosine is over."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self._how.lr_at(step / self.steps)
+            group["lr"] = self._how.lr_at(progress)
 
     def train(self, batch: Batch, weights: Float[Tensor, "e o"]) -> Float[Tensor, ""]:
         """One step of the shared weights; gives the loss before it."""

@@ -3,8 +3,7 @@
 from typing import Any
 
 from bench import Run
-from tasks.nas import NASProblem
-from tasks.nas.spaces import Architecture
+from tasks.nas import Architecture, Found, NASProblem
 
 
 class Trials:
@@ -27,9 +26,12 @@ class Trials:
         run.log(step, validation_accuracy=accuracy, best_so_far=max(self.accuracies))
         return accuracy
 
-    def best(self) -> Architecture:
-        """The first of those with the highest accuracy."""
-        return self.tried[self.accuracies.index(max(self.accuracies))]
+    def found(self, run: Run) -> Found:
+        """The first of those with the highest accuracy. All that were tried go out as artefacts."""
+        best = self.tried[self.accuracies.index(max(self.accuracies))]
+        run.artefact("architecture", str(best))
+        run.artefact("tried", [str(architecture) for architecture in self.tried])
+        return Found(best)
 
     def state_dict(self) -> dict[str, Any]:
         return {"choices": [architecture.choice for architecture in self.tried], "accuracies": list(self.accuracies)}

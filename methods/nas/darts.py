@@ -105,8 +105,8 @@ class DARTS(PreferenceTraining):
         architect = self.architect(preferences)
         state = {**shared.state, "preferences": preferences, "architect": architect}
         for step in run.steps(shared.steps, state, name="search"):
-            batch, judging = next(shared.training), next(shared.judging)
-            shared.set_lr(step)
+            batch, judging = shared.next_training(), shared.next_judging()
+            shared.set_lr(step / shared.steps)
             slope, search_loss = self._slope(shared, preferences, batch, judging)
             preferences.logits.grad = slope
             architect.step()
@@ -124,7 +124,9 @@ class DARTS(PreferenceTraining):
 
         def loss_on(images: Tensor, labels: Tensor) -> Loss:
             def loss(weights: Weights, logits: Tensor) -> Tensor:
-                return cross_entropy(functional_call(shared.net, dict(weights), (images, logits.softmax(dim=-1))), labels)
+                return cross_entropy(
+                    functional_call(shared.net, dict(weights), (images, logits.softmax(dim=-1))), labels
+                )
 
             return loss
 

@@ -55,4 +55,4 @@ class Evolution:
             if len(trials.tried) - alive.first > self.population:
                 alive.first += 1
             run.log(step, population_accuracy=sum(trials.accuracies[alive.first :]) / (len(trials.tried) - alive.first))
-        return Found(trials.best())
+        return trials.found(run)

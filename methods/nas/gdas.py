@@ -30,9 +30,7 @@ from methods.nas._one_shot import PreferenceTraining, Shared
 from tasks.nas import Found, NASProblem
 
 
-def hard_sample(
-    logits: Float[Tensor, "e o"], temperature: float, generator: torch.Generator
-) -> Float[Tensor, "e o"]:
+def hard_sample(logits: Float[Tensor, "e o"], temperature: float, generator: torch.Generator) -> Float[Tensor, "e o"]:
     """One operator an edge, drawn with the probabilities of the softmax: exactly 1 there and 0 elsewhere.
 
     The gradient is that of the softmax of (log-probabilities + Gumbel noise) / temperature.
@@ -76,11 +74,11 @@ class GDAS(PreferenceTraining):
         architect = self.architect(preferences)
         state = {**shared.state, "preferences": preferences, "architect": architect}
         for step in run.steps(shared.steps, state, name="search"):
-            shared.set_lr(step)
+            shared.set_lr(step / shared.steps)
             tau = temperature(step / max(shared.steps - 1, 1), self.first_temperature, self.last_temperature)
             drawn = hard_sample(preferences.logits.detach(), tau, run.generator)
-            loss = shared.train(next(shared.training), drawn)
-            search_loss = shared.loss(next(shared.judging), hard_sample(preferences.logits, tau, run.generator))
+            loss = shared.train(shared.next_training(), drawn)
+            search_loss = shared.loss(shared.next_judging(), hard_sample(preferences.logits, tau, run.generator))
             descend(architect, search_loss)
             spread = entropy(preferences.probabilities().detach())
             run.log(step, loss=loss, search_loss=search_loss, entropy=spread, temperature=tau)

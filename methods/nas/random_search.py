@@ -30,4 +30,4 @@ class RandomSearch:
         trials = Trials(problem)
         for step in run.steps(self.trials, {"trials": trials}, name="search"):
             trials.ask(problem.space.random(run.generator), step, run)
-        return Found(trials.best())
+        return trials.found(run)

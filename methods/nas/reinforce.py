@@ -26,8 +26,7 @@ from bench import Count, Fraction, Positive, Presets, Run, Search, Unsupported, 
 from bench.training import descend
 from methods.nas._choices import Preferences, entropy
 from methods.nas._trials import Trials
-from tasks.nas import Found, NASProblem
-from tasks.nas.spaces import Architecture
+from tasks.nas import Architecture, Found, NASProblem
 
 
 def surrogate(logits: Float[Tensor, "e o"], choice: Int[Tensor, " e"], advantage: float) -> Float[Tensor, ""]:
@@ -74,4 +73,4 @@ class Reinforce:
             average = moving_average(trials.accuracies, self.momentum)
             descend(optimizer, surrogate(policy.logits, choice, reward - average))
             run.log(step, average=average, entropy=entropy(probabilities))
-        return Found(trials.best())
+        return trials.found(run)

@@ -6,27 +6,17 @@ Li and Talwalkar, "Random Search and Reproducibility for Neural Architecture Sea
 Settings are those of NAS-Bench-201's runs (Dong and Yang, ICLR 2020): 250 epochs, then 100 architectures, each judged
 on a batch of its own from the other half of the images. Its size is 256 in that paper, from memory, and the released
 code has 512. The first paper keeps the best of more architectures over several rounds, and trains the best from scratch.
-
-b images of a batch, e edges, k classes, o operators
 """
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from bench import Count, Presets, Run, Search, method
 from bench.training import Batches, Memory
-from methods.nas._one_shot import Shared, WeightTraining
-from tasks.nas import Found, NASProblem
-from tasks.nas.spaces import Architecture
-
-
-def accuracy(logits: Float[Tensor, "b k"], labels: Int[Tensor, " b"]) -> float:
-    """Images that the largest logit is right on, in %."""
-    return 100 * (logits.argmax(dim=-1) == labels).double().mean().item()
+from methods.nas._one_shot import Shared, WeightTraining, accuracy
+from tasks.nas import Architecture, Found, NASProblem
 
 
 @method("nas", paper="rsps")
@@ -51,9 +41,9 @@ class RSPS(WeightTraining):
     def fit(self, problem: NASProblem, run: Run) -> Found:
         shared = Shared(problem, self, run)
         for step in run.steps(shared.steps, shared.state, name="train"):
-            shared.set_lr(step)
+            shared.set_lr(step / shared.steps)
             drawn = problem.space.random(run.generator).weights().to(run.device)
-            run.log(step, loss=shared.train(next(shared.training), drawn))
+            run.log(step, loss=shared.train(shared.next_training(), drawn))
 
         judging = Batches(
             (problem.search_images.to(run.device), problem.search_labels.to(run.device)), self.batch_judging, run

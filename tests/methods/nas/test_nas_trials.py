@@ -1,0 +1,66 @@
+"""Searches that train one architecture after another: tournament, policy gradient, and what each does with its trials."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chisquare
+
+from methods.nas.evolution import tournament
+from methods.nas.reinforce import moving_average, surrogate
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+# Tournament -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_member_wins_as_often_as_the_best_of_three_with_replacement():
+    accuracies = [70.0, 91.0, 64.0, 88.0]
+    draws = generator(1)
+    wins = np.bincount([tournament(accuracies, 3, draws) for _ in range(6400)], minlength=4)
+    # None of three is better than the one of rank r in (r / 4)^3 of all draws, ranks counted from the worst.
+    at_most = np.array([1, 8, 27, 64]) / 64
+    shares = np.diff(at_most, prepend=0)[[1, 3, 0, 2]]  # by rank: 64 is the worst, then 70, 88, 91
+    assert chisquare(wins, 6400 * shares).pvalue > 1e-3
+
+
+def test_a_tournament_of_one_is_a_uniform_draw():
+    draws = generator(2)
+    wins = np.bincount([tournament([1.0, 2.0, 3.0], 1, draws) for _ in range(3000)], minlength=3)
+    assert chisquare(wins).pvalue > 1e-3
+
+
+# Policy gradient ------------------------------------------------------------------------------------------------------
+
+
+def test_the_policy_gradient_is_advantage_times_softmax_less_one_hot():
+    logits = torch.tensor([[0.0, 0.0, 0.0, 0.0], [3.0, 1.0, 2.0, 0.0]], dtype=torch.float64).log1p().requires_grad_()
+    surrogate(logits, torch.tensor([2, 0]), 5.0).backward()
+    # log1p makes the probabilities 1/4 each, and 4, 2, 3, 1 tenths.
+    expected = 5 * torch.tensor([[0.25, 0.25, -0.75, 0.25], [-0.6, 0.2, 0.3, 0.1]], dtype=torch.float64)
+    torch.testing.assert_close(logits.grad, expected)
+
+
+@pytest.mark.parametrize("baseline", [0.0, 60.0])
+def test_over_all_choices_the_policy_gradient_is_that_of_the_expected_reward_whatever_the_baseline(baseline):
+    logits = torch.randn(2, 3, generator=generator(3), dtype=torch.float64, requires_grad=True)
+    rewards = 100 * torch.rand(3, 3, generator=generator(4), dtype=torch.float64)
+    probabilities = logits.softmax(-1)
+    expected_reward = probabilities[0] @ rewards @ probabilities[1]
+    (exact,) = torch.autograd.grad(-expected_reward, logits)
+    estimate = torch.zeros(2, 3, dtype=torch.float64)
+    for first, second in itertools.product(range(3), repeat=2):
+        advantage = rewards[first, second].item() - baseline
+        (slope,) = torch.autograd.grad(surrogate(logits, torch.tensor([first, second]), advantage), logits)
+        estimate += (probabilities[0, first] * probabilities[1, second]).detach() * slope
+    torch.testing.assert_close(estimate, exact, rtol=1e-10, atol=1e-10)
+
+
+def test_the_moving_average_forgets_by_its_momentum_and_is_corrected_for_its_start():
+    assert moving_average([80.0], 0.9) == 80
+    # Weights 1/4, 1/2 and 1.
+    assert moving_average([4.0, 2.0, 1.0], 0.5) == pytest.approx((1 + 1 + 1) / 1.75)
