@@ -3,7 +3,7 @@
 Pham, Guan, Zoph, Le and Dean, "Efficient Neural Architecture Search via Parameter Sharing", ICML 2018.
 
     controller, section 2.1             `Controller`: an LSTM that is told each choice before it makes the next
-    alternation, section 2.2            the loop of `ENAS.fit`: an epoch of the shared weights, then the controller's turn
+    alternation, section 2.2            the loop of `ENAS.fit`: an epoch of the weights, then the controller's turn
     restarts of the step size           `cycle`: 10 epochs long, then 20, 40, 80 and 160, 310 in all
     deriving, section 2.2               the best of some architectures drawn at the end, each on a batch of its own
 

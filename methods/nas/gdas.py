@@ -57,8 +57,8 @@ class GDAS(PreferenceTraining):
     first_temperature: Positive = 10.0
     last_temperature: Positive = 0.1
     undrawn: Literal["left-out", "added"] = "left-out"
-    """What operators that were not drawn do: nothing, as in the paper; or, as in the released code, their weights, which
-    are zero, are added to every feature, so that the preferences get a gradient that is no operator's."""
+    """What operators that were not drawn do: nothing, as in the paper; or, as in the released code, their weights,
+    which are zero, are added to every feature, so that the preferences get a gradient that is no operator's."""
 
     presets: ClassVar[Presets] = {"smoke": {"epochs": 1}, "small": {"epochs": 4}, "gpu": {"epochs": 20}}
     search: ClassVar[Search] = {

@@ -4,8 +4,9 @@ architectures are compared with the weights that they share.
 Li and Talwalkar, "Random Search and Reproducibility for Neural Architecture Search", UAI 2019, section 3.3.
 
 Settings are those of NAS-Bench-201's runs (Dong and Yang, ICLR 2020): 250 epochs, then 100 architectures, each judged
-on a batch of its own from the other half of the images. Its size is 256 in that paper, from memory, and the released
-code has 512. The first paper keeps the best of more architectures over several rounds, and trains the best from scratch.
+on a batch of its own from the other half of the images, without augmentation. That batch has 256 images in the paper,
+from memory, and 512 in the released code. Li and Talwalkar compare more architectures, over several rounds, and train
+the best of them from scratch.
 """
 
 from dataclasses import dataclass

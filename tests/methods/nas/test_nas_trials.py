@@ -1,4 +1,4 @@
-"""Searches that train one architecture after another: tournament, policy gradient, and what each does with its trials."""
+"""Searches that train one architecture after another: tournament, policy gradient, and what each does in its trials."""
 
 import itertools
 
@@ -7,8 +7,13 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from methods.nas.evolution import tournament
-from methods.nas.reinforce import moving_average, surrogate
+from bench.run import Run
+from bench.seeds import derive_seed
+from methods.nas.evolution import Evolution, tournament
+from methods.nas.random_search import RandomSearch
+from methods.nas.reinforce import Reinforce, moving_average, surrogate
+from tasks.nas import NAS, Architecture, Found, NASProblem
+from tasks.nas.spaces import parse
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -64,3 +69,61 @@ def test_the_moving_average_forgets_by_its_momentum_and_is_corrected_for_its_sta
     assert moving_average([80.0], 0.9) == 80
     # Weights 1/4, 1/2 and 1.
     assert moving_average([4.0, 2.0, 1.0], 0.5) == pytest.approx((1 + 1 + 1) / 1.75)
+
+
+# The searches ---------------------------------------------------------------------------------------------------------
+
+PROBLEM, _ = NAS().load("digits-cells", "smoke", 0)
+SPACE = PROBLEM.space
+
+
+def fit(method, problem: NASProblem = PROBLEM, seed: int = 0, **words) -> tuple[Found, Run]:
+    run = Run(seed=seed, **words)
+    return method.fit(problem, run), run
+
+
+def tried(run: Run) -> list[Architecture]:
+    return [parse(SPACE, text) for text in run.artefacts["tried"]]
+
+
+METHODS = {
+    "random-search": RandomSearch(trials=30),
+    "evolution": Evolution(trials=30, population=8),
+    "reinforce": Reinforce(trials=30),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_search_answers_with_the_best_of_what_it_tried(name):
+    found, run = fit(METHODS[name])
+    accuracies = [PROBLEM.validation(architecture) for architecture in tried(run)]
+    assert len(accuracies) == 30
+    assert PROBLEM.validation(found.architecture) == max(accuracies)
+    assert found.architecture == tried(run)[accuracies.index(max(accuracies))]
+    curves = run.curves()
+    assert curves["search/validation_accuracy"].y == pytest.approx(accuracies)
+    assert curves["search/best_so_far"].y == pytest.approx(list(itertools.accumulate(accuracies, max)))
+
+
+def test_random_search_is_the_best_of_as_many_draws_from_the_space():
+    found, run = fit(RandomSearch(trials=12), seed=3)
+    draws = torch.Generator().manual_seed(derive_seed(3, "run"))
+    same = [SPACE.random(draws) for _ in range(12)]
+    assert tried(run) == same
+    assert found.architecture == max(same, key=PROBLEM.validation)
+
+
+def test_evolution_draws_its_first_population_and_then_changes_one_edge_of_a_living_member():
+    found, run = fit(Evolution(trials=60, population=8))
+    born = tried(run)
+    for number in range(8, 60):
+        # The living are the eight born last: the oldest has gone, however good it was.
+        distances = [
+            sum(a != b for a, b in zip(parent.choice, born[number].choice, strict=True))
+            for parent in born[number - 8 : number]
+        ]
+        assert 1 in distances
+    accuracies = [PROBLEM.validation(architecture) for architecture in born]
+    expected = [np.mean(accuracies[max(0, number - 7) : number + 1]) for number in range(60)]
+    assert run.curves()["search/population_accuracy"].y == pytest.approx(expected)
+    assert found.architecture == born[accuracies.index(max(accuracies))]
