@@ -58,8 +58,11 @@ class RSPS(WeightTraining):
             compared.choices.append(candidate.choice)
             compared.accuracies.append(accuracy(logits, labels))
             run.log(step, shared_accuracy=compared.accuracies[-1], best_so_far=max(compared.accuracies))
-        tried = tuple(Architecture(problem.space, tuple(choice)) for choice in compared.choices)
-        scores = torch.tensor(compared.accuracies)
-        found = tried[int(scores.argmax())]
+        scores: dict[Architecture, float] = {}
+        for choice, score in zip(compared.choices, compared.accuracies, strict=True):
+            # One that comes up again keeps the best of its batches.
+            architecture = Architecture(problem.space, tuple(choice))
+            scores[architecture] = max(score, scores.get(architecture, score))
+        found = max(scores, key=scores.__getitem__)
         run.artefact("architecture", str(found))
-        return Found(found, tried, scores)
+        return Found(found, tuple(scores), torch.tensor(list(scores.values())))

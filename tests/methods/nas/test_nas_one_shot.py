@@ -1,4 +1,4 @@
-"""Searches in a supernet: the gradient that DARTS follows there, what each draws and judges, kills that do no harm."""
+"""Searches in a supernet: the gradient that DARTS follows, what each draws and judges, kills that do no harm."""
 
 import random
 from dataclasses import replace
