@@ -337,7 +337,7 @@ class DartsSpace:
         stem_multiplier: int = 3,
         last_norm: bool = False,
     ) -> DartsNet:
-        """TE-NAS's proxies have a batch norm and ReLU before the classifier, `last_norm`; DARTS's search net has none."""
+        """With `last_norm` a batch norm and a ReLU come before the classifier, as in TE-NAS's proxies."""
         return DartsNet(
             self,
             (tuple(range(1, len(self.operators))),) * len(self.edges),
