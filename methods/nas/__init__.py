@@ -1,1 +1,1 @@
-"""Searches for architectures, scores that rank them, and the baselines beside them."""
+"""Methods of architecture search."""

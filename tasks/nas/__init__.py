@@ -23,13 +23,13 @@ import torch
 from bench import Budget, Count, Evaluation, Metric, Positive, Presets, Workload, task
 from bench.registry import unknown
 from bench.seeds import derive_seed
-from tasks.nas.datasets import CARDS, RECIPES, noise
+from tasks.nas.datasets import CARDS, RECIPES, best, noise
 from tasks.nas.problem import Found, NASHeldOut, NASProblem
 from tasks.nas.scoring import accuracy, agreement, by_metric, costs
 from tasks.nas.spaces import Architecture, Norms, Space, check, draw_sample
 from tasks.nas.tabular import TabularSpace
 
-__all__ = ["NAS", "Architecture", "Found", "NASHeldOut", "NASProblem", "Norms", "Space"]
+__all__ = ["NAS", "Architecture", "Found", "NASHeldOut", "NASProblem", "Norms", "Space", "TabularSpace"]
 
 
 @task(version=1)
@@ -152,6 +152,7 @@ class NAS:
             network_cells=recipe.cells,
             validations=truth.validation[seed % len(truth.validation)] if truth else None,
             seed=seed,
+            oracle_best=best(space, truth) if truth else None,
             workload_images=recipe.workload_images,
             needs_network=recipe.measures_networks,
         )

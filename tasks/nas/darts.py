@@ -177,7 +177,7 @@ class DartsNet(nn.Module):
                 f"{space.name}: without a stem a network has the channels of its images, {inputs}, got {channels}"
             )
         tracked = Norms(track=norms.track)
-        self.shrink = nn.Identity()
+        self.shrink: nn.Module = nn.Identity()
         self.stem: nn.Module = nn.Identity()
         before = last = channels
         after_reduction = False

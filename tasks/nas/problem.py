@@ -57,6 +57,8 @@ class NASProblem:
     validations: Float[Tensor, " a"] | None
     """What `validation` looks up, by number; none where nothing was trained."""
     seed: int
+    oracle_best: Architecture | None = None
+    """FOR ORACLES ONLY: the architecture that the table's test accuracies, which the rank goes by, show to be best."""
     workload_images: int = 1
     """In one call of the found network, when it is profiled."""
     needs_network: bool = False

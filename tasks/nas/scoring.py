@@ -39,10 +39,10 @@ def agreement(
             found[kind] = told.value
             if told.low is not None and told.high is not None:
                 found |= {f"{kind}_low": told.low, f"{kind}_high": told.high}
-    alive = [(s, a) for s, a, on in zip(scores, accuracies, connected, strict=True) if on]
-    parts = {"kendall_parameters": (parameters, accuracies)}
+    alive = [place for place, on in enumerate(connected) if on]
+    parts: dict[str, tuple[Sequence[float], Sequence[float]]] = {"kendall_parameters": (parameters, accuracies)}
     if len(alive) > 1:
-        parts["kendall_connected"] = tuple(zip(*alive, strict=True))
+        parts["kendall_connected"] = ([scores[place] for place in alive], [accuracies[place] for place in alive])
     for name, (values, truth) in parts.items():
         value = correlation(values, truth, "kendall")
         if value is not None:

@@ -148,7 +148,8 @@ class TabularSpace:
     def layers(self, cells: int) -> tuple[Layer, ...]:
         """`cells` in each stage."""
         stage: tuple[Layer, ...] = ("normal",) * cells
-        return stage + (self.stages - 1) * ("reduction", *stage)
+        further: tuple[Layer, ...] = ("reduction", *stage)
+        return stage + (self.stages - 1) * further
 
     def all(self) -> tuple[Architecture, ...]:
         """Every architecture by its number."""

@@ -28,7 +28,7 @@ from tasks.nas import NAS, Found, NASProblem
 from tasks.nas.darts import DARTS as DARTS_SPACE
 from tasks.nas.tabular import NAS_BENCH_201
 
-TASK = NAS()
+TASK = NAS(sample=12, images=200, width=0.25)
 PROBLEM, _ = TASK.load("digits-cells", "smoke", 0)
 SMALL = {"epochs": 1, "batch": 100}
 METHODS = {

@@ -73,7 +73,7 @@ def test_the_moving_average_forgets_by_its_momentum_and_is_corrected_for_its_sta
 
 # The searches ---------------------------------------------------------------------------------------------------------
 
-PROBLEM, _ = NAS().load("digits-cells", "smoke", 0)
+PROBLEM, _ = NAS(images=10).load("digits-cells", "smoke", 0)
 SPACE = PROBLEM.space
 
 
