@@ -66,7 +66,7 @@ class Controller(nn.Module):
             output, state = self.memory(told, state)
             logits = (self.bound * torch.tanh(self.logits(output[0]) / self.temperature)).log_softmax(dim=-1)
             # On the CPU, where the generator lives.
-            drawn = torch.multinomial(logits.detach().exp().cpu(), 1, generator=generator).to(logits.device)[0]
+            drawn = torch.multinomial(logits.detach().exp().cpu(), 1, generator=generator).to(logits.device)
             choice.append(drawn)
             log_probability = log_probability + logits[drawn[0]]
             entropy = entropy - (logits.exp() * logits).sum()

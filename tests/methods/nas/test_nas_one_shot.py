@@ -30,7 +30,7 @@ from tasks.nas.tabular import NAS_BENCH_201
 
 TASK = NAS(sample=12, images=200, width=0.25)
 PROBLEM, _ = TASK.load("digits-cells", "smoke", 0)
-SMALL = {"epochs": 1, "batch": 100}
+SMALL = {"epochs": 1, "batch": 25}
 METHODS = {
     "darts": DARTS(**SMALL),
     "darts-second": DARTS(**SMALL, order=2),
@@ -111,7 +111,7 @@ def test_the_first_weights_depend_on_the_seed_of_the_problem_alone():
 def test_step_sizes_follow_a_cosine_from_the_first_to_the_last():
     training = WeightTraining(lr=0.025, final_lr=0.001)
     # cos(pi / 3) = 1 / 2, so after a third three quarters of the way are left.
-    assert [training.lr_at(progress) for progress in (0, 1 / 3, 1)] == pytest.approx([0.025, 0.019, 0.001])
+    assert [training.lr_at(progress) for progress in (0.0, 1 / 3, 1.0)] == pytest.approx([0.025, 0.019, 0.001])
 
 
 def test_two_of_three_images_are_two_thirds():
@@ -124,7 +124,8 @@ def test_two_of_three_images_are_two_thirds():
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_the_preferences_follow_the_gradient_that_autograd_finds_through_a_step_of_the_weights(order):
-    method = DARTS(order=order, batch=20, radius=1e-4)
+    # So near that no ReLU changes its mind between the two sides.
+    method = DARTS(order=order, batch=20, radius=1e-6)
     problem = replace(PROBLEM, images=PROBLEM.images.double(), search_images=PROBLEM.search_images.double())
     shared = Shared(problem, method, Run(seed=0))
     shared.net.double()
@@ -150,7 +151,7 @@ def test_the_preferences_follow_the_gradient_that_autograd_finds_through_a_step_
     exact_loss = loss_on(ahead, *judging)
     (exact,) = torch.autograd.grad(exact_loss, preferences.logits)
     assert loss.item() == pytest.approx(exact_loss.item(), rel=1e-9)
-    torch.testing.assert_close(slope, exact, rtol=1e-4, atol=1e-4 * exact.abs().max().item())
+    torch.testing.assert_close(slope, exact, rtol=1e-6, atol=1e-9)
 
 
 def test_darts_derives_the_likeliest_operators_of_its_last_preferences(tmp_path):
