@@ -92,7 +92,11 @@ class DARTS(PreferenceTraining):
     radius: Positive = 0.01
     """Of the finite difference of the second order: how far the weights are moved either way."""
 
-    presets: ClassVar[Presets] = {"smoke": {"epochs": 1}, "small": {"epochs": 2}, "gpu": {"epochs": 10}}
+    presets: ClassVar[Presets] = {
+        "smoke": {"epochs": 2, "batch": 16},
+        "small": {"epochs": 2},
+        "gpu": {"epochs": 5},
+    }
     search: ClassVar[Search] = {
         "lr": "log(1e-3, 0.3)",
         "architecture_lr": "log(1e-5, 1e-1)",

@@ -116,8 +116,8 @@ class ENAS(WeightTraining):
     """Architectures compared at the end."""
 
     presets: ClassVar[Presets] = {
-        "smoke": {"epochs": 1, "batch": 64, "first_cycle": 1, "controller_steps": 2, "draws": 3, "candidates": 10},
-        "small": {"epochs": 3, "batch": 64, "first_cycle": 1, "controller_steps": 10, "draws": 5},
+        "smoke": {"epochs": 3, "batch": 16, "first_cycle": 1, "controller_steps": 2, "draws": 3, "candidates": 10},
+        "small": {"epochs": 7, "batch": 64, "first_cycle": 1, "controller_steps": 10, "draws": 5},
         "gpu": {"epochs": 14, "first_cycle": 2},
     }
     search: ClassVar[Search] = {

@@ -60,7 +60,11 @@ class GDAS(PreferenceTraining):
     """What operators that were not drawn do: nothing, as in the paper; or, as in the released code, their weights,
     which are zero, are added to every feature, so that the preferences get a gradient that is no operator's."""
 
-    presets: ClassVar[Presets] = {"smoke": {"epochs": 1}, "small": {"epochs": 4}, "gpu": {"epochs": 20}}
+    presets: ClassVar[Presets] = {
+        "smoke": {"epochs": 2, "batch": 16},
+        "small": {"epochs": 8},
+        "gpu": {"epochs": 20},
+    }
     search: ClassVar[Search] = {
         "lr": "log(1e-3, 0.3)",
         "architecture_lr": "log(1e-5, 1e-1)",

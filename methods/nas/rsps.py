@@ -33,8 +33,8 @@ class RSPS(WeightTraining):
     """Images on which each of them is judged."""
 
     presets: ClassVar[Presets] = {
-        "smoke": {"epochs": 1, "candidates": 10, "batch_judging": 64},
-        "small": {"epochs": 4},
+        "smoke": {"epochs": 2, "batch": 16, "candidates": 10, "batch_judging": 64},
+        "small": {"epochs": 10},
         "gpu": {"epochs": 20},
     }
     search: ClassVar[Search] = {"lr": "log(1e-3, 0.3)", "weight_decay": "log(1e-5, 1e-2)"}
