@@ -22,6 +22,7 @@ from methods.nas.darts import DARTS
 from methods.nas.enas import ENAS, Controller, cycle
 from methods.nas.exhaustive_search import ExhaustiveSearch
 from methods.nas.gdas import GDAS, hard_sample
+from methods.nas.optimum import Optimum
 from methods.nas.reinforce import Reinforce
 from methods.nas.rsps import RSPS
 from tasks.nas import NAS, Found, NASProblem
@@ -272,6 +273,14 @@ def test_exhaustive_search_finds_the_best_on_validation_images_and_scores_the_sa
     assert PROBLEM.validation(found.architecture) == best
     assert found.scored == PROBLEM.sample
     assert found.scores.tolist() == pytest.approx([PROBLEM.validation(a) for a in PROBLEM.sample])
+
+
+def test_the_optimum_is_above_every_other_in_the_table():
+    problem, held_out = TASK.load("digits-cells", "smoke", 0)
+    found, _ = fit(Optimum(), problem)
+    assert TASK.evaluate(found, held_out).metrics["regret"] == 0
+    with pytest.raises(Unsupported, match="has been trained"):
+        fit(Optimum(), replace(problem, oracle_best=None))
 
 
 @pytest.mark.parametrize("method", [ExhaustiveSearch(), Reinforce(), ENAS()])

@@ -127,3 +127,48 @@ def test_evolution_draws_its_first_population_and_then_changes_one_edge_of_a_liv
     expected = [np.mean(accuracies[max(0, number - 7) : number + 1]) for number in range(60)]
     assert run.curves()["search/population_accuracy"].y == pytest.approx(expected)
     assert found.architecture == born[accuracies.index(max(accuracies))]
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_search_that_is_killed_twice_tries_the_same_architectures(name, tmp_path):
+    whole, whole_run = fit(METHODS[name])
+    for deadline in (5, 17):
+
+        def kill(_phase: str, done: int, deadline: int = deadline) -> None:
+            if done == deadline:
+                raise KilledError
+
+        with pytest.raises(KilledError):
+            fit(METHODS[name], checkpoints=tmp_path, save_every_s=0, on_step=kill)
+    resumed, resumed_run = fit(METHODS[name], checkpoints=tmp_path, save_every_s=0)
+    assert resumed_run.resumed
+    assert whole.architecture == resumed.architecture
+    assert whole_run.artefacts == resumed_run.artefacts
+    assert whole_run.curves() == resumed_run.curves()
+
+
+def test_the_policy_rests_at_its_first_trial_and_then_takes_adams_step_towards_what_does_better(tmp_path):
+    def policy(trials: int) -> tuple[torch.Tensor, Run]:
+        _, run = fit(Reinforce(trials=trials, lr=0.01), checkpoints=tmp_path / str(trials), save_every_s=0)
+        state = torch.load(tmp_path / str(trials) / "search.pt", weights_only=True)["state"]
+        assert tried(run)[:1] == first
+        return state["policy"]["logits"], run
+
+    draws = torch.Generator().manual_seed(derive_seed(0, "run"))
+    start = 1e-3 * torch.randn(len(SPACE.edges), 5, generator=draws)
+    first = [Architecture(SPACE, tuple(torch.multinomial(start.softmax(1), 1, generator=draws)[:, 0].tolist()))]
+    rested, _ = policy(1)
+    # The first reward is its own average, so its advantage is zero.
+    torch.testing.assert_close(rested, start)
+    moved, run = policy(2)
+    second = tried(run)[1]
+    better = PROBLEM.validation(second) > PROBLEM.validation(first[0])
+    drawn = second.weights().bool()
+    # Adam's second step after a zero gradient: lr (0.1 / 0.19) / sqrt(0.001 / 0.001999) of the sign.
+    step = 0.01 * (0.1 / 0.19) / (0.001 / 0.001999) ** 0.5
+    expected = torch.where(drawn, step, -step) * (1 if better else -1)
+    torch.testing.assert_close(moved - rested, expected, rtol=1e-3, atol=1e-6)
