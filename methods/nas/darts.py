@@ -93,9 +93,9 @@ class DARTS(PreferenceTraining):
     """Of the finite difference of the second order: how far the weights are moved either way."""
 
     presets: ClassVar[Presets] = {
-        "smoke": {"epochs": 2, "batch": 16},
-        "small": {"epochs": 2},
-        "gpu": {"epochs": 5},
+        "smoke": {"epochs": 2, "batch": 16, "architecture_lr": 0.02},
+        "small": {"epochs": 2, "architecture_lr": 0.02},
+        "gpu": {"epochs": 5, "architecture_lr": 5e-3},
     }
     search: ClassVar[Search] = {
         "lr": "log(1e-3, 0.3)",

@@ -117,8 +117,15 @@ class ENAS(WeightTraining):
 
     presets: ClassVar[Presets] = {
         "smoke": {"epochs": 3, "batch": 16, "first_cycle": 1, "controller_steps": 2, "draws": 3, "candidates": 10},
-        "small": {"epochs": 7, "batch": 64, "first_cycle": 1, "controller_steps": 10, "draws": 5},
-        "gpu": {"epochs": 14, "first_cycle": 2},
+        "small": {
+            "epochs": 7,
+            "batch": 64,
+            "first_cycle": 1,
+            "controller_steps": 10,
+            "draws": 5,
+            "controller_lr": 0.01,
+        },
+        "gpu": {"epochs": 14, "first_cycle": 2, "controller_lr": 5e-3},
     }
     search: ClassVar[Search] = {
         "lr": "log(1e-3, 0.3)",

@@ -61,9 +61,9 @@ class GDAS(PreferenceTraining):
     which are zero, are added to every feature, so that the preferences get a gradient that is no operator's."""
 
     presets: ClassVar[Presets] = {
-        "smoke": {"epochs": 2, "batch": 16},
-        "small": {"epochs": 8},
-        "gpu": {"epochs": 20},
+        "smoke": {"epochs": 2, "batch": 16, "architecture_lr": 0.02},
+        "small": {"epochs": 8, "architecture_lr": 0.01},
+        "gpu": {"epochs": 20, "architecture_lr": 2e-3},
     }
     search: ClassVar[Search] = {
         "lr": "log(1e-3, 0.3)",
