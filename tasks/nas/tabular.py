@@ -192,21 +192,22 @@ class TabularSpace:
         return self.nodes - 1 in reached
 
     def signature(self, architecture: Architecture) -> str:
-        """The same text for isomorphic architectures, as NAS-Bench-201 counts them: 6,466 there.
+        """NAS-Bench-201's text for a class of isomorphic architectures, of which it counts 6,466.
 
-        A skipped edge brings its source's own text, order at a node does not matter, and what lets nothing through is
-        told, so that `none` beside an operator is another class than that operator alone in a smaller graph.
+        A node is told as the sum of what reaches it, in the order of these texts: `0` is the input, `#` lets nothing
+        through, a skipped edge brings its source's text. It is this notation, not the function computed, that the
+        published count follows: `#` beside an operator is another class than that operator alone.
         """
-        texts = ["in"]
+        texts = ["0"]
         for target in range(1, self.nodes):
             terms = []
             for edge, operator in zip(self.edges, architecture.operators, strict=True):
                 if edge.target == target:
                     source = texts[edge.source]
-                    if operator == "none" or source == "nothing":
-                        terms.append("nothing")
+                    if operator == "none" or source == "#":
+                        terms.append("#")
                     else:
-                        terms.append(source if operator == "skip_connect" else f"{operator}({source})")
+                        terms.append(source if operator == "skip_connect" else f"({source})@{operator}")
             texts.append("+".join(sorted(terms)))
         return texts[-1]
 
