@@ -73,7 +73,7 @@ def test_a_search_that_is_killed_again_and_again_ends_with_the_same_weights(name
     whole, whole_run = fit(method, checkpoints=tmp_path / "whole", save_every_s=0)
     steps: list[tuple[str, int]] = []
     fit(method, on_step=lambda phase, done: steps.append((phase, done)))
-    for deadline in sorted(random.Random(name).sample(steps, 3), key=steps.index):
+    for deadline in steps[:1] + sorted(random.Random(name).sample(steps[1:], 2), key=steps.index):
 
         def kill(phase: str, done: int, deadline: tuple[str, int] = deadline) -> None:
             if (phase, done) == deadline:
@@ -234,11 +234,13 @@ def test_the_controllers_probabilities_are_those_of_its_draws():
 
 def test_the_controller_is_told_what_it_chose_before():
     net, generator = controller(1000.0), torch.Generator().manual_seed(2)
-    together = np.ones((5, 5))  # one each, so that no row is empty
+    together = np.zeros((5, 5))
     for _ in range(800):
         first, second, _ = net(generator)[0].tolist()
         together[first, second] += 1
-    assert chi2_contingency(together).pvalue < 1e-9  # independent choices would nearly never
+    met = together[together.sum(1) > 0][:, together.sum(0) > 0]
+    assert min(met.shape) > 1
+    assert chi2_contingency(met).pvalue < 1e-9  # independent choices would nearly never
 
 
 def test_the_controller_is_never_surer_than_its_tanh_allows():
