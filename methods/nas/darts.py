@@ -9,8 +9,9 @@ Liu, Simonyan and Yang, ICLR 2019.
     update, Algorithm 1                     the loop of `DARTS.fit`: preferences first, then weights
     derivation, section 2.4                 `_choices.derived`
 
-Settings are those of NAS-Bench-201's runs (Dong and Yang, ICLR 2020). On that benchmark both orders are published to
-end at the cell whose edges all skip, 54.30 % on CIFAR-10: nothing here forces or prevents it.
+Equation numbers are from memory. Settings are those of NAS-Bench-201's runs (Dong and Yang, ICLR 2020). On that
+benchmark both orders are published to end at the cell whose edges all skip, 54.30 % on CIFAR-10: nothing here forces or
+prevents it.
 
 Differs from the authors' code: the look-ahead does not touch the supernet's own weights. From the benchmark's: its
 first order takes the step of the weights before that of the preferences.
@@ -90,7 +91,8 @@ class DARTS(PreferenceTraining):
     order: Literal[1, 2] = 1
     """Whether the preferences follow the gradient at the present weights, or look one step of the weights ahead."""
     radius: Positive = 0.01
-    """Of the finite difference of the second order: how far the weights are moved either way."""
+    """Of the finite difference of the second order: how far the weights are moved either way. A smaller one need not be
+    nearer to the gradient, as long as some ReLU changes its mind on the way."""
 
     presets: ClassVar[Presets] = {
         "smoke": {"epochs": 2, "batch": 16, "architecture_lr": 0.02},

@@ -7,9 +7,9 @@ Pham, Guan, Zoph, Le and Dean, "Efficient Neural Architecture Search via Paramet
     restarts of the step size           `cycle`: 10 epochs long, then 20, 40, 80 and 160, 310 in all
     deriving, section 2.2               the best of some architectures drawn at the end, each on a batch of its own
 
-Settings are those of NAS-Bench-201's runs (Dong and Yang, ICLR 2020); the sizes of the controller, its temperature and
-its constant of the tanh are from memory. There the search is published to end at the cell whose edges all skip, 54.30 %
-on CIFAR-10: nothing here forces or prevents it.
+Settings are those of NAS-Bench-201's runs (Dong and Yang, ICLR 2020); the numbers of sections, the sizes of the
+controller, its temperature and the constant of its tanh are from memory. There the search is published to end at the
+cell whose edges all skip, 54.30 % on CIFAR-10: nothing here forces or prevents it.
 
 Differs from the benchmark's code: step sizes restart as in the paper, there the cosine runs back up; the baseline moves
 from draw to draw, there it is that of the turn before.

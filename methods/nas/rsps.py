@@ -1,7 +1,7 @@
 """RSPS: random search with parameter sharing. Every batch trains a random architecture of a supernet; then some random
 architectures are compared with the weights that they share.
 
-Li and Talwalkar, "Random Search and Reproducibility for Neural Architecture Search", UAI 2019, section 3.3.
+Li and Talwalkar, "Random Search and Reproducibility for Neural Architecture Search", UAI 2019.
 
 Settings are those of NAS-Bench-201's runs (Dong and Yang, ICLR 2020): 250 epochs, then 100 architectures, each judged
 on a batch of its own from the other half of the images, without augmentation. That batch has 256 images in the paper,

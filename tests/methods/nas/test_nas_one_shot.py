@@ -296,6 +296,17 @@ def test_the_optimum_is_above_every_other_in_the_table():
         fit(Optimum(), replace(problem, oracle_best=None))
 
 
+@pytest.mark.parametrize(
+    "method", [DARTS(epochs=1, batch=8), GDAS(epochs=1, batch=8), RSPS(epochs=1, batch=8, candidates=2), AllConv3x3()]
+)
+def test_searches_find_cells_of_the_darts_space(method):
+    task = NAS(inputs="noise", images=16, sample=1, width=0.25, depth=0.25)
+    problem, _ = task.load("darts", "smoke", 0)
+    found, _ = fit(method, problem)
+    task.check(found, problem)
+    assert found.architecture.count("none") == 12  # 28 edges, of which each of eight nodes keeps two
+
+
 @pytest.mark.parametrize("method", [ExhaustiveSearch(), Reinforce(), ENAS()])
 def test_what_needs_all_edges_or_a_table_refuses_the_darts_space(method):
     problem = replace(PROBLEM, space=DARTS_SPACE)
