@@ -1,4 +1,7 @@
-"""What searches that train one architecture after another have in common: what was tried, and the best of it."""
+"""What searches that train one architecture after another have in common: what was tried, and the best of it.
+
+Here the trainings are looked up in the task's table, so that no cost of a record holds them: the number of trials does.
+"""
 
 from typing import Any
 

@@ -119,8 +119,10 @@ class DARTS(PreferenceTraining):
             probabilities = preferences.probabilities().detach()
             loss = shared.train(batch, probabilities)
             run.log(step, loss=loss, search_loss=search_loss, entropy=entropy(probabilities))
-        found = derived(problem.space, preferences.probabilities().detach())
+        probabilities = preferences.probabilities().detach()
+        found = derived(problem.space, probabilities)
         run.artefact("architecture", str(found))
+        run.artefact("probabilities", probabilities.tolist())
         return Found(found)
 
     def _slope(

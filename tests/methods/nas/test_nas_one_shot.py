@@ -160,6 +160,7 @@ def test_darts_derives_the_likeliest_operators_of_its_last_preferences(tmp_path)
     found, run = fit(method, checkpoints=tmp_path, save_every_s=0)
     logits = torch.tensor(ends(tmp_path)["search"]["preferences"]["logits"])
     assert found.architecture.choice == tuple(logits.argmax(dim=1).tolist())
+    np.testing.assert_allclose(run.artefacts["probabilities"], logits.softmax(dim=1).numpy(), atol=1e-6)
     spread = run.curves()["search/entropy"].y
     assert spread[0] == pytest.approx(np.log(5), abs=0.02)
     assert spread[-1] < spread[0]
