@@ -34,7 +34,7 @@ PROBLEM, _ = TASK.load("digits-cells", "smoke", 0)
 SMALL = {"epochs": 1, "batch": 25}
 METHODS = {
     "darts": DARTS(**SMALL),
-    "darts-second": DARTS(**SMALL, order=2),
+    "darts-second": DARTS(**SMALL | {"batch": 50}, order=2),
     "gdas": GDAS(**SMALL),
     "gdas-added": GDAS(**SMALL, undrawn="added"),
     "rsps": RSPS(**SMALL, candidates=4, batch_judging=50),
