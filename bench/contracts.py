@@ -30,6 +30,9 @@ class Metric:
     low: float | None = None
     high: float | None = None
     meaning: str = ""
+    partial: bool = False
+    """Whether some solutions have none, such as the quality of scores where a method gives no scores: `evaluate` then
+    leaves it out, and so does the record. Such a metric never ranks."""
 
 
 @dataclass(frozen=True)

@@ -159,13 +159,16 @@ def metrics(subject: Subject) -> str:
     wanted = subject.task_entry.metrics_on(subject.dataset)
     for metric in wanted:
         if metric.name not in subject.metrics:
+            if metric.partial:
+                continue
             raise Broken(f"there is no {metric.name}", "the task's evaluate leaves it out")
         value = subject.metrics[metric.name]
         low = -math.inf if metric.low is None else metric.low
         high = math.inf if metric.high is None else metric.high
         if not (math.isfinite(value) and low <= value <= high):
             raise Broken(f"{metric.name} is {value}, not a number from {low} to {high}")
-    return ", ".join(f"{metric.name} {subject.metrics[metric.name]:.4g} {metric.unit}".rstrip() for metric in wanted)
+    measured = [metric for metric in wanted if metric.name in subject.metrics]
+    return ", ".join(f"{metric.name} {subject.metrics[metric.name]:.4g} {metric.unit}".rstrip() for metric in measured)
 
 
 @rule(

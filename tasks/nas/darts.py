@@ -177,7 +177,7 @@ class DartsNet(nn.Module):
                 f"{space.name}: without a stem a network has the channels of its images, {inputs}, got {channels}"
             )
         tracked = Norms(track=norms.track)
-        self.shrink = nn.Identity()
+        self.shrink: nn.Module = nn.Identity()
         self.stem: nn.Module = nn.Identity()
         before = last = channels
         after_reduction = False
@@ -337,7 +337,7 @@ class DartsSpace:
         stem_multiplier: int = 3,
         last_norm: bool = False,
     ) -> DartsNet:
-        """TE-NAS's proxies have a batch norm and ReLU before the classifier, `last_norm`; DARTS's search net has none."""
+        """With `last_norm` a batch norm and a ReLU come before the classifier, as in TE-NAS's proxies."""
         return DartsNet(
             self,
             (tuple(range(1, len(self.operators))),) * len(self.edges),

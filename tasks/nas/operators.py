@@ -150,9 +150,7 @@ class EdgeWeights:
         self.values = weights
         self.active: list[list[bool]] = (weights.detach() != 0).tolist()
 
-    def apply(
-        self, edge: int, mixed: MixedEdge, features: Float[Tensor, "b c h w"]
-    ) -> Float[Tensor, "b c i j"] | None:
+    def apply(self, edge: int, mixed: MixedEdge, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c i j"] | None:
         """What the edge of this number gives."""
         if not any(self.active[edge][1:]):
             return None

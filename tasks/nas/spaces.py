@@ -111,6 +111,10 @@ class Space(Protocol):
     def region_proxy(self) -> Proxy:
         """TE-NAS's network for the number of linear regions."""
 
+    @property
+    def size(self) -> int:
+        """The number of architectures."""
+
     def layers(self, cells: int) -> tuple[Layer, ...]:
         """The published order of layers for a size: cells a stage (NAS-Bench-201's N), or in all (DARTS's L)."""
 
@@ -132,7 +136,7 @@ class Space(Protocol):
         classes: int,
         inputs: int = 3,
         stem: bool = True,
-        norms: Norms = Norms(),  # noqa: B008 -- frozen
+        norms: Norms = Norms(),
         add_zeros: bool = False,
     ) -> nn.Module:
         """A network with every operator on every edge: images and weights, `Float[Tensor, "e o"]`, to logits.
@@ -140,12 +144,11 @@ class Space(Protocol):
         An edge gives the sum of its operators' outputs by their weights. An operator whose weight is exactly zero is
         not computed: a choice costs what it costs. Without a stem the cells take the images themselves.
 
-        Args:
-            add_zeros: Whether the weights that are zero are added to their edge's output as numbers. It changes nothing
-                but their gradient, which is zero without: GDAS's code estimates it so (Dong and Yang, CVPR 2019).
+        With `add_zeros` the weights that are zero are added to their edge's output as numbers. It changes nothing but
+        their gradient, which is zero without: GDAS's code estimates it so (Dong and Yang, CVPR 2019).
         """
 
-    def proxy(self, sizes: Proxy, classes: int, norms: Norms = Norms()) -> nn.Module:  # noqa: B008 -- frozen
+    def proxy(self, sizes: Proxy, classes: int, norms: Norms = Norms()) -> nn.Module:
         """The supernet of a proxy. Its last features pass a batch norm and a ReLU, as all of TE-NAS's do."""
 
 
@@ -173,7 +176,7 @@ def parse(space: Space, text: str) -> Architecture:
     found = dict.fromkeys(space.edges, 0)
     parts: dict[str, str] = {}
     for part in text.split():
-        cell, colon, nodes = part.rpartition(":")
+        cell, _, nodes = part.rpartition(":")
         if cell in parts:
             raise wrong
         parts[cell] = nodes
@@ -222,3 +225,12 @@ def check(architecture: Architecture) -> None:
 def draw(number: int, generator: torch.Generator) -> int:
     """A whole number from 0 to `number` - 1."""
     return int(torch.randint(number, (), generator=generator))
+
+
+def draw_sample(space: Space, size: int, seed: int) -> tuple[Architecture, ...]:
+    """Different architectures in random order, each as probable as another; all of a space that has no more."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn: dict[Architecture, None] = {}
+    while len(drawn) < min(size, space.size):
+        drawn[space.random(generator)] = None
+    return tuple(drawn)

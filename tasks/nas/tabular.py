@@ -67,9 +67,7 @@ class ResidualBlock(nn.Module):
         self.first = relu_conv_norm(inputs, outputs, 3, 2, norms)
         self.second = relu_conv_norm(outputs, outputs, 3, 1, norms)
         # An odd side is rounded up, as the convolutions do.
-        self.shortcut = nn.Sequential(
-            nn.AvgPool2d(2, 2, ceil_mode=True), nn.Conv2d(inputs, outputs, 1, bias=False)
-        )
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2, 2, ceil_mode=True), nn.Conv2d(inputs, outputs, 1, bias=False))
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
         return self.shortcut(features) + self.second(self.first(features))
@@ -150,7 +148,8 @@ class TabularSpace:
     def layers(self, cells: int) -> tuple[Layer, ...]:
         """`cells` in each stage."""
         stage: tuple[Layer, ...] = ("normal",) * cells
-        return stage + (self.stages - 1) * (("reduction",) + stage)
+        further: tuple[Layer, ...] = ("reduction", *stage)
+        return stage + (self.stages - 1) * further
 
     def all(self) -> tuple[Architecture, ...]:
         """Every architecture by its number."""
