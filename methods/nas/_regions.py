@@ -23,7 +23,7 @@ def patterns(net: nn.Module, images: Float[Tensor, "n c h w"], *inputs: Tensor) 
     """
     seen: list[Tensor] = []
 
-    def see(_: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
+    def see(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
         if output.ndim == 4:
             seen.append((output > 0).flatten(1))
 

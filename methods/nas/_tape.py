@@ -90,7 +90,7 @@ class Tape(TorchFunctionMode):
 
         return self.keep(inputs, output, pull)
 
-    def back(self, output: Tensor, cotangents: Float[Tensor, "k *output"]) -> list[Tensor]:
+    def back(self, output: Tensor, cotangents: Float[Tensor, "k ..."]) -> list[Tensor]:
         """For each source its k gradients: those of the sums of `output` weighted by each of the cotangents."""
         found = Sums(self.tracked)
         found.add(output, cotangents)
@@ -289,7 +289,7 @@ def norm_back(
     inverse: Float[Tensor, " c"],
     eps: float,  # noqa: ARG001 -- as below
 ) -> tuple[Float[Tensor, "k n c h w"], Float[Tensor, "k c"], Float[Tensor, "k c"]]:
-    """The cotangents of the input, the scale and the shift of a batch norm (Ioffe and Szegedy, ICML 2015, section 3)."""
+    """The cotangents of the input, the scale and the shift of a batch norm (Ioffe and Szegedy, ICML 2015)."""
     wide = (-1, 1, 1)
     normal = (features - mean.view(wide)) * inverse.view(wide)
     by_shift = cotangents.sum((1, 3, 4))
