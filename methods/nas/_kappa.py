@@ -41,7 +41,7 @@ def ntk(net: nn.Module, images: Float[Tensor, "n c h w"], *inputs: Tensor) -> Fl
         # The output of an image is the sum of its logits: the cotangent is one for each of them.
         cotangents = ones[:, :, None].expand(-1, -1, logits.shape[1])
         for gathered, gradient in zip(rows, tape.back(logits, cotangents), strict=True):
-            gathered.append(gradient.flatten(1))
+            gathered.append(gradient.reshape(len(gradient), -1))
     kernel = torch.zeros(number, number, dtype=torch.float64, device=images.device)
     for gathered in rows:
         gradients = torch.cat(gathered).double()

@@ -80,6 +80,6 @@ def ranked(scored: tuple[Architecture, ...], scores: Float[Tensor, " s"], run: R
     return Found(best, scored, scores)
 
 
-def kernels(net: nn.Module) -> list[nn.Parameter]:
+def kernels(net: nn.Module) -> list[Tensor]:
     """The weights of convolutions and linear layers: what the pruning scores are summed over."""
     return [module.weight for module in net.modules() if isinstance(module, nn.Conv2d | nn.Linear)]

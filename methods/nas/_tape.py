@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.grad import conv2d_input
 from torch.overrides import TorchFunctionMode
 
 Pull = Callable[[Tensor], Sequence[Tensor | None]]
@@ -85,7 +86,7 @@ class Tape(TorchFunctionMode):
                 other = {id(value): new for value, new in zip(inputs, given, strict=True)}
                 return func(*replaced(args, other), **replaced(kwargs, other))
 
-            _, back = torch.func.vjp(again, *inputs)
+            back = torch.func.vjp(again, *inputs)[1]
             return torch.vmap(back)(cotangents)
 
         return self.keep(inputs, output, pull)
@@ -211,7 +212,7 @@ def conv(
 ) -> Tensor | None:
     if isinstance(padding, str) or (bias is not None and id(bias) in tape.tracked):
         return None
-    geometry = Geometry(tuple(kernel.shape[2:]), pair(stride), pair(padding), pair(dilation), groups)
+    geometry = Geometry(pair(tuple(kernel.shape[2:])), pair(stride), pair(padding), pair(dilation), groups)
     output = torch.conv2d(images, kernel, bias, *geometry[1:])
 
     def pull(cotangents: Tensor) -> Sequence[Tensor | None]:
@@ -230,7 +231,7 @@ def by_images(
     reach = [d * (s - 1) - p for d, s, p in zip(dilation, size, padding, strict=True)]
     if stride != (1, 1) or min(reach) < 0 or groups not in (1, len(kernel)):
         shape = (len(flat), *images.shape[1:])
-        found = torch.nn.grad.conv2d_input(shape, kernel, flat, stride, padding, dilation, groups)
+        found = conv2d_input(shape, kernel, flat, stride, padding, dilation, groups)
     elif groups == 1 and size == (1, 1) and padding == (0, 0):
         found = (kernel[:, :, 0, 0].T @ flat.flatten(2)).unflatten(2, images.shape[2:])
     else:

@@ -9,7 +9,7 @@ e edges, o operators
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -24,6 +24,8 @@ Alive = list[list[int]]
 """For each edge the operators that are still there, as indices; `none`, which is 0, never is."""
 
 NONE = 0
+
+COMBINE: Mapping[Rule, Callable[[Sequence[int]], int]] = {"rank-sum": sum, "rank-min": min, "rank-max": max}
 
 
 class Candidate(NamedTuple):
@@ -100,8 +102,7 @@ def importances(kappa_drops: Sequence[float] | None, region_drops: Sequence[floa
         ranks.append(dense_ranks(kappa_drops, descending=True))
     if region_drops is not None:
         ranks.append(dense_ranks(region_drops, descending=False))
-    combine = {"rank-sum": sum, "rank-min": min, "rank-max": max}[rule]
-    return [float(combine(each)) for each in zip(*ranks, strict=True)]
+    return [float(COMBINE[rule](each)) for each in zip(*ranks, strict=True)]
 
 
 def order_of(importance: Sequence[float], kappa_drops: Sequence[float] | None) -> list[int]:
