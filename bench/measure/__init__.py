@@ -45,7 +45,7 @@ def profile(workload: Workload, solution: Any, device: "torch.device", budget: B
         (lambda: measure_latency(workload, device, RULES[budget]), ("latency_ms", "first_call_ms", "throughput_per_s")),
         (lambda: {"peak_memory_bytes": measure_memory(workload, device)}, ("peak_memory_bytes",)),
         (lambda: {"macs": measure_macs(workload)}, ("macs",)),
-        (lambda: {"parameters": measure_parameters(solution)}, ("parameters",)),
+        (lambda: {"parameters": measure_parameters(solution, workload.call)}, ("parameters",)),
         (lambda: {"energy_j": measure_energy(workload, device, budget)}, ("energy_j",)),
     )
     costs: dict[str, Measurement] = {}

@@ -10,16 +10,20 @@ from bench.record import Measurement, not_measured
 UNIT = "parameter"
 
 
-def measure_parameters(solution: Any) -> Measurement:
-    """Parameters, trainable or not, each shared tensor once; buffers apart, in the detail."""
-    if not isinstance(solution, nn.Module):
+def measure_parameters(solution: Any, call: Any = None) -> Measurement:
+    """Parameters, trainable or not, each shared tensor once; buffers apart, in the detail.
+
+    Of a solution that is no network, such as an architecture, those of the network that its workload calls, if any.
+    """
+    network = solution if isinstance(solution, nn.Module) else call
+    if not isinstance(network, nn.Module):
         return not_measured(UNIT, "the solution is no nn.Module")
     # `parameters` and `buffers` leave out the repeats of a tensor that has several names.
     detail = {
-        "trainable": _elements(parameter for parameter in solution.parameters() if parameter.requires_grad),
-        "buffers": _elements(solution.buffers()),
+        "trainable": _elements(parameter for parameter in network.parameters() if parameter.requires_grad),
+        "buffers": _elements(network.buffers()),
     }
-    return Measurement(value=_elements(solution.parameters()), unit=UNIT, instrument="nn.Module", detail=detail)
+    return Measurement(value=_elements(network.parameters()), unit=UNIT, instrument="nn.Module", detail=detail)
 
 
 def _elements(tensors: Iterable[Tensor]) -> int:

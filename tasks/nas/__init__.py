@@ -216,12 +216,14 @@ class NAS:
         assert solution.scores is not None
         numbers = [space.number(architecture) for architecture in solution.scored]
         sizes = [
-            space.parameters(
-                architecture,
-                held_out.network_channels,
-                held_out.network_cells,
-                held_out.classes,
-                held_out.shape[0],
+            float(
+                space.parameters(
+                    architecture,
+                    held_out.network_channels,
+                    held_out.network_cells,
+                    held_out.classes,
+                    held_out.shape[0],
+                )
             )
             for architecture in solution.scored
         ]

@@ -271,8 +271,10 @@ class DartsSpace:
     @property
     def size(self) -> int:
         """The number of architectures: for each node two of its inputs, and an operator for each."""
-        nodes = [math.comb(len(group), self.kept) * (len(self.operators) - 1) ** self.kept for group in groups(self)]
-        return math.prod(nodes)
+        # No function that takes a `Space` may be called here: whether this is one, is asked by reading all properties.
+        pairs = [math.comb(inputs, self.kept) for inputs in range(INPUTS, INPUTS + NODES)]
+        cell = math.prod(ways * (len(self.operators) - 1) ** self.kept for ways in pairs)
+        return cell ** len(KINDS)
 
     def layers(self, cells: int) -> tuple[Layer, ...]:
         """`cells` in all; reductions at a third and at two thirds."""

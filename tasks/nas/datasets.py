@@ -5,6 +5,7 @@ n images, c channels, h w pixels, a architectures
 
 import csv
 import functools
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -271,7 +272,7 @@ def noise(recipe: Recipe, images: int, generator: torch.Generator) -> Parts:
 @functools.cache
 def read_nasbench201(path: Path) -> Truth:
     """The joined table. Raises `UserError` if a row is no architecture or one is missing."""
-    by_text = {str(architecture): number for number, architecture in enumerate(NAS_BENCH_201.all())}
+    sources = [str(edge.source) for edge in NAS_BENCH_201.edges]
     columns = {
         "accuracy": "c10_test_200",
         "accuracy_cifar100": "c100_test_200",
@@ -281,10 +282,14 @@ def read_nasbench201(path: Path) -> Truth:
     values = {metric: torch.full((NAS_BENCH_201.size,), float("nan"), dtype=torch.float64) for metric in columns}
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
-            if row["arch"] not in by_text:
+            edges = re.findall(r"(\w+)~(\d+)", row["arch"])
+            names = [name for name, _ in edges]
+            if [source for _, source in edges] != sources or not set(names) <= set(NAS_BENCH_201.operators):
                 raise UserError(f"{path}: {row['arch']} is no architecture of {NAS_BENCH_201.name}; fetch it again")
+            choice = tuple(NAS_BENCH_201.operators.index(name) for name in names)
+            number = NAS_BENCH_201.number(Architecture(NAS_BENCH_201, choice))
             for metric, column in columns.items():
-                values[metric][by_text[row["arch"]]] = float(row[column])
+                values[metric][number] = float(row[column])
     if any(column.isnan().any() for column in values.values()):
         raise UserError(f"{path}: not all {NAS_BENCH_201.size:,} architectures are in it; fetch it again")
     validation = values.pop("validation")

@@ -7,6 +7,7 @@ those that data sets use. An architecture is written as NAS-Bench-201 does it, a
 b images, c channels, h w pixels, k classes, e edges, o operators
 """
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -152,6 +153,7 @@ class Space(Protocol):
         """The supernet of a proxy. Its last features pass a batch norm and a ReLU, as all of TE-NAS's do."""
 
 
+@functools.cache
 def groups(space: Space) -> tuple[tuple[int, ...], ...]:
     """For every node of every cell, the indices of the edges that end there."""
     nodes: dict[tuple[str, int], list[int]] = {}

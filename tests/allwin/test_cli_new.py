@@ -47,7 +47,7 @@ def states(document: dict[str, Any]) -> dict[str, str]:
     return {rule["rule"]: rule["state"] for rule in document["checked"][0]["rules"] if rule["state"] != "pass"}
 
 
-@pytest.mark.parametrize("task", ["pu", "l2o"])
+@pytest.mark.parametrize("task", ["pu", "l2o", "nas"])
 def test_in_a_checkout_a_new_method_is_one_file_that_keeps_every_rule(task: str, checkout: Path) -> None:
     before = files(checkout)
     wrote = allwin(checkout, "new", "method", f"{task}/my-idea")

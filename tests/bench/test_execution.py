@@ -8,10 +8,11 @@ import pytest
 from allwin_toy.task import Toy
 
 from bench import provenance, registry
-from bench.contracts import Workload
+from bench.contracts import Metric, Workload
 from bench.execution import Execution, execute, load_problem, measure_parcel
 from bench.grid import expand
 from bench.record import Record
+from bench.registry import Entry
 from bench.suite import parse_suite
 from bench.trial import Trial
 
@@ -72,3 +73,15 @@ def test_the_record_tells_whether_its_method_is_an_oracle(way: Way, method: str,
     for oracle in (False, True):
         found = way(trial(method, oracle=oracle))
         assert (found.status, found.oracle) == (status, oracle)
+
+
+@pytest.mark.parametrize(("partial", "status"), [(True, "ok"), (False, "failed")])
+def test_a_record_may_lack_a_metric_only_if_it_is_partial(
+    partial: bool, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = Entry.metrics_on
+    extra = Metric("agreement", "", better="high", partial=partial)
+    monkeypatch.setattr(Entry, "metrics_on", lambda entry, dataset: (*measured(entry, dataset), extra))
+    found = here(trial())
+    assert found.status == status
+    assert list(found.metrics) == (["distance"] if partial else [])

@@ -35,3 +35,9 @@ def test_a_solution_that_is_no_network_has_no_count() -> None:
     measurement = measure_parameters(lambda problem: problem)
     assert measurement.value is None
     assert measurement.reason == "the solution is no nn.Module"
+
+
+def test_a_solution_that_is_no_network_counts_as_the_network_that_its_workload_calls() -> None:
+    assert measure_parameters("3x3, 3x3", nn.Linear(3, 4)).value == 3 * 4 + 4
+    # A solution that is a network is counted itself, whatever is called.
+    assert measure_parameters(nn.Linear(2, 5), nn.Linear(3, 4)).value == 2 * 5 + 5
