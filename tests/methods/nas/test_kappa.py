@@ -82,8 +82,8 @@ def fresh(net: nn.Module) -> nn.Module:
 @pytest.mark.parametrize(
     ("net", "inputs", "batch"),
     [
-        (lambda: supernet(), None, images(10, 16)),
-        (lambda: supernet(DARTS), None, images(10, 16)),
+        (lambda: supernet(), None, images(5)),
+        (lambda: supernet(DARTS), None, images(5)),
         (lambda: (fresh(Assorted()),), None, images(9)),
     ],
     ids=["nas-bench-201", "darts", "assorted"],
@@ -101,13 +101,13 @@ def test_the_kernel_of_single_cells_is_that_of_a_loop(operator):
     net, weights = supernet()
     weights = torch.zeros_like(weights)
     weights[:, operator] = 1
-    batch = images(10, 16)
+    batch = images(5)
     torch.testing.assert_close(ntk(net, batch, weights), looped(net, batch, weights), rtol=1e-4, atol=1e-3)
 
 
 def test_in_double_precision_sweep_and_loop_agree_to_ten_digits():
     net, weights = supernet()
-    net, batch = net.double(), images(6, 16).double()
+    net, batch = net.double(), images(5).double()
     found, expected = (condition_number(k(net, batch, weights.double())) for k in (ntk, looped))
     assert found == pytest.approx(expected, rel=1e-10)
 
@@ -152,7 +152,7 @@ class Scaled(nn.Module):
 
 def test_kappa_is_at_least_one_and_does_not_change_with_the_scale_of_the_output():
     net, weights = supernet()
-    batch = images(8, 16)
+    batch = images(6)
     plain = kappa(net, batch, weights)
     assert plain > 1
     assert kappa(Scaled(net, 7.5), batch, weights) == pytest.approx(plain, rel=1e-4)
@@ -160,7 +160,7 @@ def test_kappa_is_at_least_one_and_does_not_change_with_the_scale_of_the_output(
 
 def test_kappa_does_not_depend_on_the_order_of_the_batch_but_on_what_else_is_in_it():
     net, weights = supernet()
-    batch = images(8, 16)
+    batch = images(6)
     shuffled = batch[torch.randperm(8, generator=generator(1))]
     assert kappa(net, shuffled, weights) == pytest.approx(kappa(net, batch, weights), rel=1e-4)
     # The kernel of the first two images, beside six others and beside none.
@@ -169,7 +169,7 @@ def test_kappa_does_not_depend_on_the_order_of_the_batch_but_on_what_else_is_in_
 
 def test_batch_norm_takes_the_statistics_of_the_batch_even_of_a_network_in_eval_mode():
     net, weights = supernet()
-    batch = images(8, 16)
+    batch = images(6)
     expected = kappa(net, batch, weights)
     assert kappa(net.eval(), batch, weights) == pytest.approx(expected, rel=1e-6)
     net.eval()
@@ -204,14 +204,15 @@ def test_a_kernel_without_a_condition_number_has_that_of_the_authors_code(kernel
 
 def test_a_cell_that_lets_nothing_through_has_a_singular_kernel():
     net, weights = supernet()
-    assert kappa(net, images(6, 16), torch.zeros_like(weights)) == SINGULAR
+    assert kappa(net, images(5), torch.zeros_like(weights)) == SINGULAR
 
 
 def test_two_equal_images_are_singular_beyond_rounding():
     net, weights = supernet()
-    batch = images(6, 16)
+    batch = images(4)
     batch[1] = batch[0]
-    assert kappa(net.double(), batch.double(), weights.double()) > 1e9 or kappa(net, batch, weights) >= SINGULAR
+    found = kappa(net.double(), batch.double(), weights.double())
+    assert found > 1e9 or found == SINGULAR  # as rounding makes the least eigenvalue positive or not
 
 
 @pytest.mark.parametrize("back", [norm_back, norm_back_one_by_one])
@@ -233,7 +234,7 @@ def test_what_feeds_several_edges_is_computed_once_and_convolutions_of_one_input
     net, weights = supernet()
     parameters = [parameter for name, parameter in net.named_parameters() if "weight" in name]
     with Tape(parameters) as tape:
-        logits = net(images(4, 16), weights)
+        logits = net(images(3), weights)
     tape.back(logits, torch.ones(1, *logits.shape))
     # In each of 3 cells the nodes 0, 1 and 2 feed edges: 9 averages and 9 ReLUs, 2 for each block and the last one.
     assert len(tape.once) == 3 * 3 * 2 + 2 * 2 + 1
@@ -257,6 +258,6 @@ def test_a_change_in_place_is_refused():
 def test_the_network_is_still_one_that_autograd_differentiates():
     net, weights = supernet()
     assert isinstance(net, TabularNet)
-    kappa(net, images(4, 16), weights)
-    net(images(4, 16), weights).sum().backward()
+    kappa(net, images(3), weights)
+    net(images(3), weights).sum().backward()
     assert net.classifier.weight.grad is not None
