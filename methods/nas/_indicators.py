@@ -65,7 +65,7 @@ class Indicators:
         side = self.problem.space.region_proxy.side
         number = self.region_batches * self.region_batch
         inputs = crops(self.problem.images, number, side, self._generator("crops", *images_at)).to(self.device)
-        return regions(self.region_net, inputs.split(self.region_batch), weights.to(self.device))
+        return float(regions(self.region_net, inputs.split(self.region_batch), weights.to(self.device)))
 
     def _generator(self, *place: str | int) -> torch.Generator:
         return torch.Generator().manual_seed(derive_seed(self.seed, *place))

@@ -1,6 +1,6 @@
 """TE-NAS's indicators of single architectures, over the problem's sample.
 
-a architectures measured
+a b architectures measured by each
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Indicator = Callable[[Float[Tensor, "e o"], Place, Place], float]
 
 def measure_sample(
     problem: NASProblem, run: Run, measure: Measure, repeats: int, *, kappa: bool, regions: bool
-) -> tuple[Float[Tensor, " a"], Float[Tensor, " a"]]:
+) -> tuple[Float[Tensor, " a"], Float[Tensor, " b"]]:
     """Kappa and the number of linear regions of each architecture, means over draws; empty where not asked for.
 
     An architecture a step. All architectures are measured with the same draws of inputs, each with weights of its own.

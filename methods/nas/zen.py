@@ -53,7 +53,7 @@ def features_and_scales(net: nn.Module, images: Float[Tensor, "n c h w"]) -> tup
     finally:
         for hook in hooks:
             hook.remove()
-    return last, sum(logs)
+    return last, math.fsum(logs)
 
 
 def zen(net: nn.Module, images: Float[Tensor, "n c h w"], noise: Float[Tensor, "n c h w"], alpha: float) -> float:

@@ -25,15 +25,35 @@ from methods.nas.te_nas.pruning import (
     significant,
     without,
 )
-from tasks.nas import NAS, NASProblem
+from tasks.nas import NASProblem
 from tasks.nas.darts import DARTS
+from tasks.nas.datasets import DIGITS_CELLS
 from tasks.nas.spaces import groups
 from tasks.nas.tabular import NAS_BENCH_201
 
 
 @pytest.fixture(scope="module")
 def problem() -> NASProblem:
-    return NAS(sample=2, images=40, inputs="noise").load("digits-cells", "smoke", 0)[0]
+    """The space of the embedded table on 40 images of noise; nothing was trained."""
+    draw = torch.Generator().manual_seed(0)
+    return NASProblem(
+        space=DIGITS_CELLS,
+        images=torch.randn(40, 1, 14, 14, generator=draw),
+        labels=torch.randint(10, (40,), generator=draw),
+        search_images=torch.zeros(2, 1, 14, 14),
+        search_labels=torch.zeros(2, dtype=torch.int64),
+        classes=10,
+        background=torch.zeros(1),
+        padding=1,
+        flips=False,
+        sample=(),
+        channels=4,
+        cells=1,
+        network_channels=8,
+        network_cells=1,
+        validations=None,
+        seed=0,
+    )
 
 
 # Ranks and rules ------------------------------------------------------------------------------------------------------
@@ -97,8 +117,8 @@ def test_one_indicator_raw():
 
 
 def test_among_equals_what_lowers_kappa_more_goes_first_then_the_first():
-    assert order_of([2, 1, 1, 1], [0.1, 0.2, 0.9, 0.2]) == [2, 1, 3, 0]
-    assert order_of([1, 0, 1], None) == [1, 0, 2]
+    assert order_of([2.0, 1.0, 1.0, 1.0], [0.1, 0.2, 0.9, 0.2]) == [2, 1, 3, 0]
+    assert order_of([1.0, 0.0, 1.0], None) == [1, 0, 2]
 
 
 def test_each_edge_loses_its_least_important_but_never_the_last():
