@@ -100,7 +100,7 @@ def flat_weights(net: nn.Module) -> Tensor:
 
 
 def test_snip_is_the_sum_of_weights_times_gradients_by_hand():
-    # Logits are w x = (0, 0) for w = 0 on class 0, and w = 0 ... softmax (1/2, 1/2); d loss / d w_k = (p_k - y_k) x.
+    # Equal logits: both probabilities are 1/2, and the loss changes with w_k by (p_k - y_k) x.
     logits = nn.Linear(1, 2, bias=False)
     logits.weight.data = torch.tensor([[3.0], [3.0]])
     # One input, x = 2, of class 0: gradients (1/2 - 1) 2 = -1 and (1/2) 2 = 1; |-1 * 3| + |1 * 3| = 6.
@@ -152,7 +152,7 @@ def test_kernels_are_of_convolutions_and_linear_layers_alone():
 
 
 def test_synflow_of_a_chain_is_its_flow_once_for_each_layer():
-    # |-1 2| and |3; -4| on ones: (1 + 2) (3 + 4) ... each hidden unit has 1 + 2 = 3, so R = 3 * 3 + 3 * 4 = 21, and each
+    # On ones, |-1 2| and |1 -2| give each hidden unit 1 + 2 = 3, and |3 -4| gives R = 3 * 3 + 3 * 4 = 21; and each
     # of the two layers gives sum of w dR/dw = R.
     net = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 1, bias=False))
     net[1].weight.data = torch.tensor([[-1.0, 2.0], [1.0, -2.0]])
@@ -281,7 +281,7 @@ def test_what_is_not_finite_is_worst_and_the_highest_is_found(problem: NASProble
 
 
 def test_counts_are_the_published_ones(problem: NASProblem):
-    # NAS-Bench-201 with K classes: 73,306 + 243,040 n3 + 28,000 n1 + 65 (K - 10), here K = 4; at 8 pixels a sixteenth of
+    # NAS-Bench-201 with K classes: 73,306 + 243,040 n3 + 28,000 n1 + 65 (K - 10), K = 4 here; at 8 pixels a sixteenth of
     # the MACs of convolutions at 32: (7,782,400 + 35,389,440 n3 + 3,932,160 n1) / 16 + 64 K.
     mixed = [(4, 1), (0, 0), (6, 0), (3, 2), (0, 0)]
     counted = [(a.count("nor_conv_3x3"), a.count("nor_conv_1x1")) for a in problem.sample]
