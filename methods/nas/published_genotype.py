@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from bench import Presets, Run, Unsupported, method
-from tasks.nas import Found, NASProblem
-from tasks.nas.darts import DARTS, published
+from tasks.nas import Architecture, Found, NASProblem
+from tasks.nas.darts import DARTS, DARTS_IMAGENET, published
 
 NAMES: Mapping[str, str] = {
     "darts-v1": "DARTS_V1",
@@ -30,9 +30,9 @@ class PublishedGenotype:
     presets: ClassVar[Presets] = {}
 
     def build(self, problem: NASProblem) -> Found:
-        if problem.space != DARTS:
+        if problem.space not in (DARTS, DARTS_IMAGENET):
             raise Unsupported(f"published-genotype: its cells are of {DARTS.name}, got {problem.space.name}")
-        return Found(published(NAMES[self.genotype]))
+        return Found(Architecture(problem.space, published(NAMES[self.genotype]).choice))
 
     def fit(self, problem: NASProblem, run: Run) -> Found:
         found = self.build(problem)

@@ -8,6 +8,7 @@ epochs; searches that try architectures out are told validation accuracies after
     digits-cells-training    how that table was made: a solution brings its trained network
     nasbench201              NAS-Bench-201's space and table
     darts                    the space of DARTS; what the found network holds and costs, and no accuracy
+    darts-imagenet           the same in networks for ImageNet, for counts alone
 
 A training-free score is judged by its rank correlation with test accuracy over a random sample of architectures, beside
 the correlation that the number of parameters has on the very same ones.

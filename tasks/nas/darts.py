@@ -6,7 +6,7 @@ Reduction cells, at a third and at two thirds of the depth, double the channels;
 stride 2.
 
     CIFAR network       36 channels, `layers(20)`
-    ImageNet network    48 channels, `layers(14)`, `large=True`
+    ImageNet network    48 channels, `layers(14)`, of `DARTS_IMAGENET`
     search network      16 channels, `layers(8)`
     TE-NAS's proxies    `kappa_proxy`, `region_proxy` (Chen, Gong and Wang, ICLR 2021)
 
@@ -17,7 +17,7 @@ b images, c channels, h w pixels, k classes, e edges, o operators
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -257,6 +257,9 @@ class DartsSpace:
     operators: tuple[str, ...] = OPERATORS
     kept: int = 2
     layer_kinds: tuple[Layer, ...] = KINDS
+    large: bool = False
+    """Whether the networks that are trained take ImageNet's images, through three convolutions of stride 2; supernets
+    always take small ones, as in the searches of DARTS and TE-NAS."""
 
     @functools.cached_property
     def edges(self) -> tuple[Edge, ...]:
@@ -311,10 +314,8 @@ class DartsSpace:
         layers: tuple[Layer, ...],
         classes: int,
         inputs: int = 3,
-        large: bool = False,
         auxiliary: bool = False,
     ) -> DartsNet:
-        """With a stem for CIFAR's images, or a `large` one of three convolutions of stride 2 for ImageNet's."""
         return DartsNet(
             self,
             tuple((index,) for index in architecture.choice),
@@ -322,7 +323,7 @@ class DartsSpace:
             layers,
             classes,
             inputs,
-            large=large,
+            large=self.large,
             auxiliary=auxiliary,
             norms=Norms(pool=True),
         )
@@ -372,6 +373,9 @@ DARTS = DartsSpace(
     kappa_proxy=Proxy(channels=1, layers=KINDS, inputs=3, side=32, stem=True),
     region_proxy=Proxy(channels=1, layers=KINDS, inputs=1, side=3, stem=False),
 )
+
+DARTS_IMAGENET = replace(DARTS, name="darts-imagenet", large=True)
+"""The same architectures, in networks for ImageNet."""
 
 
 @functools.cache

@@ -7,7 +7,7 @@ import csv
 import functools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,7 +17,7 @@ from torch.nn.functional import avg_pool2d
 
 from bench import DataFile, DatasetCard, UserError
 from bench.data import locate, package_file
-from tasks.nas.darts import DARTS
+from tasks.nas.darts import DARTS, DARTS_IMAGENET
 from tasks.nas.spaces import Architecture, Proxy, Space
 from tasks.nas.tabular import NAS_BENCH_201, TabularSpace
 from tasks.readers import Images, read_cifar10, read_cifar10_20k, read_table
@@ -131,6 +131,15 @@ CARDS = (
         kind="files",
         folder="cifar10",
         files=CIFAR10_20K_FILES,
+        metrics=("network_parameters", "network_macs"),
+    ),
+    DatasetCard(
+        name="darts-imagenet",
+        title="The space of DARTS in networks for ImageNet: what they hold and cost, on noise of its images' shape",
+        licence="none needed",
+        origin="Gaussian noise from the seed, whatever `nas.inputs` says",
+        items="2 images of 3 x 224 x 224 a half",
+        kind="generated",
         metrics=("network_parameters", "network_macs"),
     ),
 )
@@ -257,6 +266,11 @@ def read_digits(generator: torch.Generator, copy: str) -> Parts:  # noqa: ARG001
     return Parts(train, validation, torch.tensor([-DIGITS_MEAN / DIGITS_DEVIATION]), test)
 
 
+def imagenet_noise(generator: torch.Generator, copy: str) -> Parts:  # noqa: ARG001 -- there is one copy
+    """Two images of noise a half: networks for ImageNet are counted here and never trained."""
+    return noise(RECIPES["darts-imagenet"], 2, generator)
+
+
 def noise(recipe: Recipe, images: int, generator: torch.Generator) -> Parts:
     """Gaussian noise with random labels, in two halves."""
     halves = [
@@ -375,3 +389,13 @@ RECIPES = {
     ),
 }
 """Sizes are those of the networks that are trained with what was found."""
+
+RECIPES["darts-imagenet"] = replace(
+    RECIPES["darts"],
+    space=DARTS_IMAGENET,
+    channels=48,
+    cells=14,
+    shape=(3, 224, 224),
+    images=imagenet_noise,
+    classes=1000,
+)

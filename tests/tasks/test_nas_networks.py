@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bench.measure.macs import MacsCounter
-from tasks.nas.darts import DARTS, DropPath, published
+from tasks.nas.darts import DARTS, DARTS_IMAGENET, DropPath, published
 from tasks.nas.datasets import DIGITS_CELLS
 from tasks.nas.operators import OPERATORS, FactorizedReduce
 from tasks.nas.scoring import costs
@@ -38,12 +38,12 @@ def test_the_published_networks_of_darts_have_their_parameters_and_macs(name, ci
     architecture = published(name)
     parameters, macs = costs(on_meta(DARTS, architecture, 36, DARTS.layers(20), 10), (3, 32, 32))
     assert (parameters, round(macs / 1e6, 2)) == cifar
-    parameters, macs = costs(on_meta(DARTS, architecture, 48, DARTS.layers(14), 1000, large=True), (3, 224, 224))
+    parameters, macs = costs(on_meta(DARTS_IMAGENET, architecture, 48, DARTS.layers(14), 1000), (3, 224, 224))
     assert (parameters, round(macs / 1e6, 2)) == imagenet
 
 
 def test_the_macs_of_the_imagenet_genotype_are_exact():
-    network = on_meta(DARTS, published("TENAS_imagenet"), 48, DARTS.layers(14), 1000, large=True)
+    network = on_meta(DARTS_IMAGENET, published("TENAS_imagenet"), 48, DARTS.layers(14), 1000)
     assert costs(network, (3, 224, 224))[1] == 590_414_400
 
 
@@ -285,11 +285,11 @@ def test_a_network_without_stem_needs_images_of_its_width():
 # What networks of DARTS have besides ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("large", "side", "extra"), [(False, 32, 1_536), (True, 224, 0)])
-def test_the_auxiliary_head_sits_two_thirds_down(large, side, extra):
+@pytest.mark.parametrize(("space", "side", "extra"), [(DARTS, 32, 1_536), (DARTS_IMAGENET, 224, 0)])
+def test_the_auxiliary_head_sits_two_thirds_down(space, side, extra):
     cells = 4
-    plain = on_meta(DARTS, published("DARTS_V2"), 8, DARTS.layers(cells), 10, large=large)
-    net = on_meta(DARTS, published("DARTS_V2"), 8, DARTS.layers(cells), 10, large=large, auxiliary=True)
+    plain = on_meta(space, published("DARTS_V2"), 8, DARTS.layers(cells), 10)
+    net = on_meta(space, published("DARTS_V2"), 8, DARTS.layers(cells), 10, auxiliary=True)
     logits, early = net.train().with_auxiliary(torch.empty(2, 3, side, side, device="meta"))
     assert logits.shape == early.shape == (2, 10)
     # 8 channels, doubled twice, four nodes side by side. 1x1 to 128, norm; 2x2 to 768, norm but for ImageNet; linear.
