@@ -225,7 +225,7 @@ class Recipe:
     images: Callable[[torch.Generator, str], Parts]
     truth: Callable[[], Truth] | None
     padding: int
-    """Pixels by which images are shifted at most, in training."""
+    """Pixels by which images are shifted at most."""
     flips: bool
     """Whether a mirrored image is as good."""
     workload_images: int
@@ -266,8 +266,7 @@ def read_digits(generator: torch.Generator, copy: str) -> Parts:  # noqa: ARG001
     return Parts(train, validation, torch.tensor([-DIGITS_MEAN / DIGITS_DEVIATION]), test)
 
 
-def imagenet_noise(generator: torch.Generator, copy: str) -> Parts:  # noqa: ARG001 -- there is one copy
-    """Two images of noise a half: networks for ImageNet are counted here and never trained."""
+def imagenet_noise(generator: torch.Generator, copy: str) -> Parts:  # noqa: ARG001 -- networks are only counted on it
     return noise(RECIPES["darts-imagenet"], 2, generator)
 
 
