@@ -23,6 +23,7 @@ from bench.data import fingerprint
 from bench.errors import Diverged, NotANumber
 from bench.failures import failure_from
 from bench.measure import profile
+from bench.measure.device import placed
 from bench.measure.energy import EnergyWindow
 from bench.measure.memory import PeakMemory
 from bench.measure.mode import evaluating
@@ -214,7 +215,8 @@ class Execution:
 
     def _workload(self) -> Workload:
         """What costs are measured on, told in the record."""
-        workload: Workload = self._task.workload(self._solution, self.loaded.problem)
+        asked: Workload = self._task.workload(self._solution, self.loaded.problem)
+        workload = placed(asked, self._solution, torch.device(self.trial.cell.spec.device))
         self.record_fields |= {"workload": workload.label, "iterations": workload.iterations}
         return workload
 

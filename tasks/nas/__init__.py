@@ -25,7 +25,7 @@ from bench.registry import unknown
 from bench.seeds import derive_seed
 from tasks.nas.datasets import CARDS, RECIPES, best, noise
 from tasks.nas.problem import Found, NASHeldOut, NASProblem
-from tasks.nas.scoring import accuracy, agreement, by_metric, costs
+from tasks.nas.scoring import Kind, accuracy, agreement, by_metric, costs
 from tasks.nas.spaces import Architecture, Norms, Space, check, draw_sample
 from tasks.nas.tabular import TabularSpace
 
@@ -230,9 +230,11 @@ class NAS:
         connected = [space.connected(architecture) for architecture in solution.scored]
         found: dict[str, float] = {}
         for metric, accuracies in held_out.test.items():
-            told = agreement(solution.scores.tolist(), accuracies[numbers].tolist(), sizes, connected)
-            # `accuracy_cifar100` has `kendall_cifar100` beside it.
+            truth = accuracies[numbers].tolist()
+            # `accuracy_cifar100` has `kendall_cifar100` beside it; Spearman's rho is told on the first data set only.
             suffix = metric.removeprefix("accuracy")
+            kinds: tuple[Kind, ...] = ("kendall",) if suffix else ("kendall", "spearman")
+            told = agreement(solution.scores.tolist(), truth, sizes, connected, kinds)
             found |= {f"{name}{suffix}": value for name, value in told.items()}
         return found
 

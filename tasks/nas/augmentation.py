@@ -18,7 +18,7 @@ def augmented(
 ) -> Float[Tensor, "b c h w"]:
     """Each image shifted by up to `padding` pixels both ways, and mirrored in half of the cases where `flips` says so.
 
-    What comes in at the borders is `background`. The draws come from the generator, wherever the images lie.
+    What comes in at the borders is `background`. The draws come from a CPU's generator.
     """
     number, _, height, width = images.shape
     rows, columns = (torch.randint(2 * padding + 1, (number, 1), generator=generator) for _ in range(2))
@@ -26,7 +26,7 @@ def augmented(
     if flips:
         mirrored = torch.rand(number, 1, generator=generator) < 0.5
         columns = torch.where(mirrored, columns.flip(1), columns)
-    shade = background.reshape(1, -1, 1, 1)
+    shade = background.to(images.device).reshape(1, -1, 1, 1)
     padded = pad(images - shade, (padding,) * 4) + shade
     pixels = padded.permute(0, 2, 3, 1)  # b, h, w, c
     picked = torch.arange(number)[:, None, None], rows[:, :, None], columns[:, None, :]

@@ -4,6 +4,7 @@ a architectures, s scored architectures, n images, c channels, h w pixels, k cla
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from bench.measure.macs import MacsCounter
 from bench.measure.mode import evaluating
 from bench.stats import association, correlation
+
+Kind = Literal["kendall", "spearman"]
 
 PIECE = 500
 """Images classified at once."""
@@ -25,7 +28,11 @@ def standing(accuracies: Float[Tensor, " a"], number: int) -> tuple[float, float
 
 
 def agreement(
-    scores: Sequence[float], accuracies: Sequence[float], parameters: Sequence[float], connected: Sequence[bool]
+    scores: Sequence[float],
+    accuracies: Sequence[float],
+    parameters: Sequence[float],
+    connected: Sequence[bool],
+    kinds: Sequence[Kind],
 ) -> dict[str, float]:
     """Rank correlations of scores with test accuracies, with the ends of their 95 % intervals.
 
@@ -33,8 +40,8 @@ def agreement(
     scores' without architectures that let nothing through. What does not exist, as for equal scores, is left out.
     """
     found: dict[str, float] = {}
-    for kind in ("kendall", "spearman"):
-        told = association(scores, accuracies, kind)  # type: ignore[arg-type]
+    for kind in kinds:
+        told = association(scores, accuracies, kind)
         if told is not None:
             found[kind] = told.value
             if told.low is not None and told.high is not None:

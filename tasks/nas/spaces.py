@@ -86,6 +86,8 @@ class Proxy:
 class Space(Protocol):
     """A search space. Frozen, hashable and small: an architecture carries its own."""
 
+    def __hash__(self) -> int: ...
+
     @property
     def name(self) -> str: ...
 

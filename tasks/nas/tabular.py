@@ -147,9 +147,9 @@ class TabularSpace:
 
     def layers(self, cells: int) -> tuple[Layer, ...]:
         """`cells` in each stage."""
-        stage: tuple[Layer, ...] = ("normal",) * cells
-        further: tuple[Layer, ...] = ("reduction", *stage)
-        return stage + (self.stages - 1) * further
+        stage: list[Layer] = ["normal"] * cells
+        further: list[Layer] = ["reduction", *stage]
+        return tuple(stage + (self.stages - 1) * further)
 
     def all(self) -> tuple[Architecture, ...]:
         """Every architecture by its number."""

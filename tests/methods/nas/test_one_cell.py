@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -78,9 +79,27 @@ def test_the_step_size_falls_along_half_a_cosine_to_nothing(training, monkeypatc
     assert steps[19] == pytest.approx(0.4 * 0.00615583, rel=1e-5)
 
 
-def test_cells_of_darts_have_no_numbers(training):
-    from dataclasses import replace
+def test_killed_at_a_step_and_resumed_it_gives_the_same_weights(training, tmp_path):
+    # `allwin check` sees the table's accuracy only, since a Found is no network.
+    class Killed(Exception):
+        pass
 
+    def kill(phase: str, done: int) -> None:
+        if done == 7:
+            raise Killed
+
+    def fit(run):
+        with clean_slate(5, 1):
+            return OneCell(cell=93, epochs=1, batch=50).fit(training[0], run).network.state_dict()
+
+    whole = fit(Run(seed=5))
+    with pytest.raises(Killed):
+        fit(Run(seed=5, checkpoints=tmp_path, save_every_s=0, on_step=kill))
+    resumed = fit(Run(seed=5, checkpoints=tmp_path, save_every_s=0))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_cells_of_darts_have_no_numbers(training):
     with pytest.raises(Unsupported, match="cells of darts have no numbers"):
         OneCell().fit(replace(training[0], space=DARTS), Run(seed=0))
 
