@@ -86,6 +86,11 @@ def test_the_patterns_of_nas_bench_201s_proxy_are_of_all_relus_on_maps():
     assert patterns(net, torch.randn(5, 1, 3, 3, generator=generator()), weights).shape == (5, 13 * 9)
 
 
+def test_relus_on_vectors_do_not_count():
+    net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(18, 7), nn.ReLU())
+    assert patterns(net, torch.randn(5, 1, 3, 3, generator=generator())).shape == (5, 2 * 9)
+
+
 def test_a_cell_that_lets_nothing_through_has_the_last_relu_alone_and_one_region():
     net, weights = proxy()
     found = patterns(net, torch.randn(5, 1, 3, 3, generator=generator()), torch.zeros_like(weights))
