@@ -6,13 +6,12 @@ h w pixels, m n rows and columns of a window
 """
 
 import functools
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 from numpy import ndarray
-
-Colour = Float32[ndarray, "*shape 3"]
 
 
 @dataclass(frozen=True)
@@ -53,11 +52,11 @@ class Window:
     columns: slice
     along: Float32[ndarray, "1 n"]
     """Metres: to the right of a facing surface's middle, or ahead of the camera on one that runs along the street."""
-    height: Float32[ndarray, "m #n"]
+    height: Float32[ndarray, "m _"]
     """Metres above the ground."""
-    depth: Float32[ndarray, "1 #n"]
+    depth: Float32[ndarray, "1 _"]
     """Metres ahead of the camera."""
-    pixel: Float32[ndarray, "1 #n"]
+    pixel: Float32[ndarray, "1 _"]
     """Metres that a pixel is wide there, across the line of sight."""
 
 
@@ -118,18 +117,18 @@ class Canvas:
         visible = where & (window.depth <= depth)
         if not visible.any():
             return
-        paint = np.broadcast_to(colour, (*visible.shape, 3))[visible]
+        paint = colour if colour.ndim == 1 else np.broadcast_to(colour, (*visible.shape, 3))[visible]
         if opacity < 1:
             paint = opacity * paint + (1 - opacity) * self.rgb[place][visible]
         self.rgb[place][visible] = paint
         self.labels[place][visible] = label
-        depth[visible] = np.broadcast_to(window.depth, visible.shape)[visible]
+        np.copyto(depth, window.depth, where=visible)
 
 
 def _span(first: float, last: float, length: int) -> slice | None:
-    """The pixels between two places of an axis, at least the one in the middle; None outside the picture."""
-    start = int(np.clip(np.floor(first), 0, length))
-    stop = int(np.clip(np.ceil(last), 0, length))
+    """The pixels between two places of an axis, those in part among them; None outside the picture."""
+    start = min(max(math.floor(first), 0), length)
+    stop = min(max(math.ceil(last), 0), length)
     return slice(start, stop) if start < stop else None
 
 

@@ -41,9 +41,9 @@ PLATES = np.array(
 LEAVES = np.array([[64, 92, 44], [86, 104, 52], [48, 74, 46], [128, 110, 50], [104, 70, 44]], np.float32)
 
 
-def pick(random: Rng, colours: Float32[ndarray, "k 3"], spread: float = 12) -> Float32[ndarray, "3"]:
+def pick(random: Rng, colours: Float32[ndarray, "k 3"], spread: float = 12.0) -> Float32[ndarray, "3"]:
     """One of some colours, a little off."""
-    return (colours[random.integers(len(colours))] + random.normal(0, spread, 3)).clip(8, 250).astype(np.float32)
+    return np.clip(colours[random.integers(len(colours))] + random.normal(0, spread, 3), 8, 250).astype(np.float32)
 
 
 def disc(window: Window, x: float, height: float, radius: float, stretch: float = 1.0) -> Bool[ndarray, "m n"]:
@@ -59,9 +59,7 @@ def box(window: Window, x: float, half: float, low: float, high: float) -> Bool[
     return (np.abs(window.along - x) <= half) & (window.height >= low) & (window.height <= high)
 
 
-def limb(
-    window: Window, start: tuple[float, float], end: tuple[float, float], half: float
-) -> Bool[ndarray, "m n"]:
+def limb(window: Window, start: tuple[float, float], end: tuple[float, float], half: float) -> Bool[ndarray, "m n"]:
     """A thick line between two points (x, height)."""
     (x, y), (dx, dy) = start, (end[0] - start[0], end[1] - start[1])
     share = ((window.along - x) * dx + (window.height - y) * dy) / (dx * dx + dy * dy)
@@ -106,7 +104,7 @@ def car(canvas: Canvas, random: Rng, x: float, z: float) -> None:
     canvas.paint(face, tyres, DARK, CAR)
     lights = (np.abs(np.abs(face.along) - half + 0.2) <= 0.16) & (np.abs(face.height - sill + 0.12) <= 0.09)
     canvas.paint(face, lights, np.array([[190, 24, 22], [236, 232, 208]], np.float32)[random.integers(2)], CAR)
-    canvas.paint(face, box(face, 0, 0.25, 0.42, 0.54), np.array([214, 208, 170], np.float32), CAR)
+    canvas.paint(face, box(face, 0.0, 0.25, 0.42, 0.54), np.array([214, 208, 170], np.float32), CAR)
 
 
 def crossing_car(canvas: Canvas, random: Rng, x: float, z: float) -> None:
@@ -149,17 +147,17 @@ def pedestrian(canvas: Canvas, random: Rng, x: float, z: float) -> None:
     window = canvas.facing(x, z, 0.5, 0.0, tall)
     if window is None:
         return
-    trousers, coat = pick(random, CLOTH), pick(random, CLOTH if random.random() < 0.6 else PLATES, 25)
+    trousers, coat = pick(random, CLOTH), pick(random, CLOTH if random.random() < 0.6 else PLATES, 25.0)
     stride = random.uniform(0.05, 0.2)
     for side in (-1, 1):
         leg = limb(window, (0.06 * side, 0.5 * tall), (stride * side, 0.04), 0.085)
         canvas.paint(window, leg, trousers, PEDESTRIAN)
         arm = limb(window, (0.19 * side, 0.78 * tall), (0.22 * side, 0.47 * tall), 0.06)
         canvas.paint(window, arm, coat * 0.85, PEDESTRIAN)
-    canvas.paint(window, disc(window, 0, 0.65 * tall, 0.22, 0.2 * tall / 0.22), coat, PEDESTRIAN)
-    canvas.paint(window, disc(window, 0, 0.93 * tall, 0.105, 1.2), pick(random, SKIN), PEDESTRIAN)
+    canvas.paint(window, disc(window, 0.0, 0.65 * tall, 0.22, 0.2 * tall / 0.22), coat, PEDESTRIAN)
+    canvas.paint(window, disc(window, 0.0, 0.93 * tall, 0.105, 1.2), pick(random, SKIN), PEDESTRIAN)
     if random.random() < 0.7:
-        hair = disc(window, 0, 0.955 * tall, 0.105) & (window.height > 0.94 * tall)
+        hair = disc(window, 0.0, 0.955 * tall, 0.105) & (window.height > 0.94 * tall)
         canvas.paint(window, hair, pick(random, CLOTH), PEDESTRIAN)
     if random.random() < 0.3:
         bag = box(window, 0.3, 0.12, 0.35 * tall, 0.5 * tall)
@@ -171,7 +169,7 @@ def bicyclist(canvas: Canvas, random: Rng, x: float, z: float) -> None:
     window = canvas.facing(x, z, 1.0, 0.0, 1.85)
     if window is None:
         return
-    coat, frame = pick(random, CLOTH if random.random() < 0.5 else PLATES, 25), pick(random, PAINT)
+    coat, frame = pick(random, CLOTH if random.random() < 0.5 else PLATES, 25.0), pick(random, PAINT)
     seen_from_side = random.random() < 0.5
     # Seen along the street, a bicycle is a narrow thing.
     wide = 1.0 if seen_from_side else 0.14
@@ -208,7 +206,7 @@ def tree(canvas: Canvas, random: Rng, x: float, z: float) -> None:
     if not bush:
         window = canvas.facing(x, z, 0.3, 0.0, middle)
         if window is not None:
-            trunk = box(window, 0, random.uniform(0.1, 0.22), 0.0, middle)
+            trunk = box(window, 0.0, random.uniform(0.1, 0.22), 0.0, middle)
             canvas.paint(window, trunk, pick(random, np.array([[78, 66, 54], [104, 96, 84]], np.float32)), TREE)
     window = canvas.facing(x, z, 1.35 * radius, max(0.0, middle - 1.35 * radius), middle + 1.35 * radius)
     if window is None:
@@ -230,7 +228,7 @@ def pole(canvas: Canvas, random: Rng, x: float, z: float) -> None:
     if window is None:
         return
     colour = pick(random, np.array([[96, 98, 100], [58, 62, 60], [150, 152, 150], [112, 92, 72]], np.float32))
-    canvas.paint(window, box(window, 0, random.uniform(0.07, 0.12), 0.0, high), colour, POLE)
+    canvas.paint(window, box(window, 0.0, random.uniform(0.07, 0.12), 0.0, high), colour, POLE)
     if random.random() < 0.6:
         arm = (window.along * -np.sign(x) >= 0) & (window.along * -np.sign(x) <= 1.3)
         thin = max(0.06, float(window.pixel.min()) / 2)
@@ -243,30 +241,30 @@ def sign(canvas: Canvas, random: Rng, x: float, z: float) -> None:
     window = canvas.facing(x, z, 1.1, 0.0, middle + 0.7)
     if window is None:
         return
-    canvas.paint(window, box(window, 0, 0.05, 0.0, middle), pick(random, np.array([[120, 122, 122]], np.float32)), POLE)
+    canvas.paint(
+        window, box(window, 0.0, 0.05, 0.0, middle), pick(random, np.array([[120, 122, 122]], np.float32)), POLE
+    )
     kind = random.choice(["disc", "triangle", "board", "light"], p=[0.35, 0.2, 0.2, 0.25])
     plate = pick(random, PLATES)
     white = np.array([232, 230, 224], np.float32)
     if kind == "light":
-        canvas.paint(window, box(window, 0, 0.2, middle - 0.5, middle + 0.5), DARK, SIGN)
+        canvas.paint(window, box(window, 0.0, 0.2, middle - 0.5, middle + 0.5), DARK, SIGN)
         lamp = random.integers(3)
         glow = np.array([[60, 220, 140], [240, 190, 60], [240, 50, 40]], np.float32)[lamp]
-        canvas.paint(window, disc(window, 0, middle + 0.3 * (lamp - 1), 0.11), glow, SIGN)
+        canvas.paint(window, disc(window, 0.0, middle + 0.3 * (lamp - 1), 0.11), glow, SIGN)
     elif kind == "disc":
         radius = random.uniform(0.32, 0.45)
-        canvas.paint(window, disc(window, 0, middle, radius), plate, SIGN)
-        canvas.paint(window, disc(window, 0, middle, 0.62 * radius), white, SIGN)
+        canvas.paint(window, disc(window, 0.0, middle, radius), plate, SIGN)
+        canvas.paint(window, disc(window, 0.0, middle, 0.62 * radius), white, SIGN)
     elif kind == "triangle":
         inside = (window.height > middle - 0.4) & (np.abs(window.along) < 0.5 * (middle + 0.45 - window.height) / 0.85)
         canvas.paint(window, inside, plate, SIGN)
-        smaller = (window.height > middle - 0.3) & (
-            np.abs(window.along) < 0.5 * (middle + 0.2 - window.height) / 0.85
-        )
+        smaller = (window.height > middle - 0.3) & (np.abs(window.along) < 0.5 * (middle + 0.2 - window.height) / 0.85)
         canvas.paint(window, smaller, white, SIGN)
     else:
         half = random.uniform(0.4, 1.0)
-        canvas.paint(window, box(window, 0, half, middle - 0.4, middle + 0.4), plate, SIGN)
-        canvas.paint(window, box(window, 0, 0.8 * half, middle - 0.12, middle + 0.12), white, SIGN)
+        canvas.paint(window, box(window, 0.0, half, middle - 0.4, middle + 0.4), plate, SIGN)
+        canvas.paint(window, box(window, 0.0, 0.8 * half, middle - 0.12, middle + 0.12), white, SIGN)
 
 
 def fence(canvas: Canvas, random: Rng, x: float, z: float) -> None:
@@ -290,4 +288,4 @@ def unlabelled(canvas: Canvas, random: Rng, x: float, z: float) -> None:
     half, high = random.uniform(0.2, 0.5), random.uniform(0.6, 1.3)
     window = canvas.facing(x, z, half, 0.0, high)
     if window is not None:
-        canvas.paint(window, box(window, 0, half, 0.0, high), pick(random, PAINT), IGNORE)
+        canvas.paint(window, box(window, 0.0, half, 0.0, high), pick(random, PAINT), IGNORE)

@@ -60,9 +60,7 @@ def draw_part(name: str, number: int, size: tuple[int, int], seed: int) -> Part:
     return Part(torch.from_numpy(images), torch.from_numpy(labels))
 
 
-def draw_scene(
-    random: Rng, size: tuple[int, int], place: int
-) -> tuple[UInt8[ndarray, "h w 3"], UInt8[ndarray, "h w"]]:
+def draw_scene(random: Rng, size: tuple[int, int], place: int) -> tuple[UInt8[ndarray, "h w 3"], UInt8[ndarray, "h w"]]:
     """One scene. Its `place` among others says which of the rarer classes stands near by."""
     height, width = size
     camera = Camera(
@@ -203,7 +201,7 @@ def _houses(canvas: Canvas, random: Rng, x: float) -> None:
 def _house(canvas: Canvas, random: Rng, x: float, reach: tuple[float, float], shade: float) -> None:
     high, storey, bay = random.uniform(4.0, 15), random.uniform(2.7, 3.4), random.uniform(1.6, 3.6)
     front = canvas.alongside(x, *reach, 0.0, high)
-    wall = pick(random, WALLS, 18) * shade
+    wall = pick(random, WALLS, 18.0) * shade
     gable = None
     if abs(canvas.camera.column(x, reach[0]) - canvas.camera.centre) < canvas.camera.width:
         # The end wall of a house next to a gap faces the street.
@@ -228,7 +226,7 @@ def _house(canvas: Canvas, random: Rng, x: float, reach: tuple[float, float], sh
     colour = np.where(pane[..., None], fade * glass + (1 - fade) * (0.6 * wall + 0.4 * glass), colour)
     if random.random() < 0.4:
         shop = (front.height < 2.9) & (front.height > 0.5) & (front.along % 4.5 < 3.6)
-        colour = np.where(shop[..., None], pick(random, objects.PAINT, 20), colour)
+        colour = np.where(shop[..., None], pick(random, objects.PAINT, 20.0), colour)
     canvas.paint(front, inside, colour.astype(np.float32), BUILDING)
 
 
@@ -247,7 +245,7 @@ def _furnish(canvas: Canvas, random: Rng, street: Street) -> None:
             _row(canvas, random, objects.tree, outer + 0.4 * side, random.uniform(7, 16))
         _row(canvas, random, objects.pole, outer, random.uniform(12, 28))
         if random.random() < 0.5:
-            _row(canvas, random, objects.fence, kerb + random.choice([0.15, 0.95]) * (wall - kerb), 20)
+            _row(canvas, random, objects.fence, kerb + random.choice([0.15, 0.95]) * (wall - kerb), 20.0)
         if random.random() < 0.5:
             _row(canvas, random, objects.car, inner, random.uniform(5.5, 12))
         for painter, mean in (
@@ -299,16 +297,14 @@ def _near_by(canvas: Canvas, random: Rng, street: Street, place: int) -> None:  
 # The photograph -------------------------------------------------------------------------------------------------------
 
 
-def _developed(
-    canvas: Canvas, random: Rng, street: Street, hazy: Float32[ndarray, "3"]
-) -> UInt8[ndarray, "h w 3"]:
+def _developed(canvas: Canvas, random: Rng, street: Street, hazy: Float32[ndarray, "3"]) -> UInt8[ndarray, "h w 3"]:
     """Texture, a shadow over one side of the street, haze, exposure, softness and noise."""
     camera = canvas.camera
     size = camera.height, camera.width
     rough = np.append(ROUGHNESS, np.float32(5))[np.minimum(canvas.labels, len(ROUGHNESS))]
     rgb = canvas.rgb + (rough * (0.6 * noise(random, 0, size) + 0.4 * noise(random, 1, size)))[..., None]
     if random.random() < 0.55:
-        side = random.choice([-1, 1])
+        side = int(random.choice([-1, 1]))
         edge = street.kerb(side) * random.uniform(-0.3, 0.9)
         across = (camera.columns - camera.centre) * np.minimum(canvas.depth, 1e3) / camera.focal
         shaded = np.clip((across - edge) * side / 0.3, 0, 1) * (canvas.depth < FAR)
