@@ -170,7 +170,7 @@ def test_colour_alone_does_not_tell_the_classes():
     task = Segmentation(height=64, crop_height=64, crop_width=64, scenes=28, test_scenes=7)
     problem, held_out = task.load("streets", "smoke", 0)
 
-    def fitted(net: nn.Module, lr: float, steps: int = 160) -> float:
+    def fitted(net: nn.Module, lr: float, steps: int) -> float:
         batches = problem.batches(8, Run(seed=0))
         optimizer = torch.optim.Adam(net.parameters(), lr)
         for _ in range(steps):
@@ -182,7 +182,7 @@ def test_colour_alone_does_not_tell_the_classes():
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        by_colour, by_network = fitted(nn.Conv2d(3, 11, 1), 5e-2), fitted(Small(), 1e-2)
-    # Measured here: 12.6 % and 22.5 %; with 100 scenes and 400 steps 12.6 % and 35.9 %.
+        by_colour, by_network = fitted(nn.Conv2d(3, 11, 1), 5e-2, 80), fitted(Small(), 1e-2, 120)
+    # Measured here: 10.5 % and 21.9 %. More steps help the network alone; docs/segmentation.md has the figures.
     assert by_colour < 15
     assert by_network > by_colour + 6
