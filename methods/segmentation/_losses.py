@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 from torch.nn import functional
 
-IGNORE = 255
+from tasks.segmentation import IGNORE
 
 
 def cross_entropy(

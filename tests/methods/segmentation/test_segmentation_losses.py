@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from methods.segmentation._losses import IGNORE, cross_entropy, hard_pixels, ohem
+from methods.segmentation._losses import cross_entropy, hard_pixels, ohem
+from tasks.segmentation import IGNORE
 
 
 def two_classes(*probabilities: float) -> Tensor:
@@ -89,6 +90,7 @@ def test_raising_the_threshold_never_removes_a_pixel(batch):
     for fewer, more in pairwise(kept):
         assert not (fewer & ~more).any()
     assert kept[0].sum() < kept[10].sum() < kept[20].sum()
+    assert torch.equal(kept[20], labels != IGNORE)
 
 
 @pytest.mark.parametrize("kept", [1, 7, 40])
