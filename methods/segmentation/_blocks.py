@@ -31,7 +31,7 @@ def resized(maps: Float[Tensor, "b c _ _"], size: Sequence[int]) -> Float[Tensor
 
 
 def blown_up(maps: Float[Tensor, "b c _ _"], size: Sequence[int]) -> Float[Tensor, "b c _ _"]:
-    """Bilinear, with the edges of both sizes on one another: what a fixed transposed convolution does off the border."""
+    """Bilinear, with the edges of both sizes on one another: off the border, a fixed transposed convolution."""
     return functional.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
 
 

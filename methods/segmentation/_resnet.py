@@ -1,4 +1,4 @@
-"""ResNet-18 and ResNet-50 without their classifiers (He and others, CVPR 2016; stride in the 3 x 3, as in torchvision)."""
+"""ResNet-18 and ResNet-50 without their classifiers (He and others, CVPR 2016), strides as in torchvision's."""
 
 from jaxtyping import Float
 from torch import Tensor, nn

@@ -49,9 +49,7 @@ class Fusion(nn.Module):
         self.from_context = conv_bn(context, outputs, 1)
         self.from_detail = conv_bn(detail, outputs, 1)
 
-    def forward(
-        self, detail: Float[Tensor, "b _ h w"], context: Float[Tensor, "b _ _ _"]
-    ) -> Float[Tensor, "b _ h w"]:
+    def forward(self, detail: Float[Tensor, "b _ h w"], context: Float[Tensor, "b _ _ _"]) -> Float[Tensor, "b _ h w"]:
         context = self.depthwise(resized(context, detail.shape[2:]))
         return functional.relu(self.from_context(context) + self.from_detail(detail))
 
