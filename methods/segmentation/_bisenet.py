@@ -6,7 +6,7 @@ Yu, Wang, Peng, Gao, Yu and Sang, ECCV 2018. The network is that of the authors'
     context path, section 3.2             a backbone, and `BiSeNetNetwork.context`
     attention refinement, Figure 2 (b)    `Refinement`
     feature fusion, Figure 2 (c)          `Fusion`
-    loss, Eq. 2, with alpha = 1           `train`
+    loss, Eq. 2, with alpha = 1           `BiSeNet.fit`
 
 The paper tells sizes in bytes without a word: its "parameters" of ResNet-18 under FCN-32s, 42.7 M, are the 4-byte
 weights of that backbone in MiB. So its 49.0 M for ResNet-18 are 12.8 million numbers, and its 5.8 M for Xception39 1.5.
@@ -17,13 +17,15 @@ Departures: weights start from scratch (theirs from ImageNet for ResNet-18); sca
 0.75 to 2).
 """
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bench import Run
+from bench import Count, NonNegative, Positive, Run, Search, UnitInterval
 from bench.training import descend
 from methods.segmentation._blocks import conv_bn, conv_bn_relu, resized
 from methods.segmentation._losses import ohem
@@ -117,42 +119,55 @@ def auxiliary_heads(classes: int) -> nn.ModuleList:
     return nn.ModuleList(classifier(CONTEXT, AUXILIARY_HEAD, classes) for _ in range(2))
 
 
-def train(
-    make: Callable[[], BiSeNetNetwork],
-    problem: SegmentationProblem,
-    run: Run,
-    *,
-    steps: int,
-    batch: int,
-    lr: float,
-    head_lr: float,
-    power: float,
-    momentum: float,
-    weight_decay: float,
-    threshold: float,
-) -> BiSeNetNetwork:
-    """The network after `steps` updates; losses are of hard pixels at 1/8 of the resolution, and count the same."""
-    net = drawn(make, problem.seed).to(run.device)
-    heads = drawn(lambda: auxiliary_heads(problem.classes), problem.seed, "auxiliary").to(run.device)
-    fresh: Sequence[nn.Module] = [part for part in net.children() if part is not net.backbone]
-    groups = []
-    for parts, step_size in (([net.backbone], lr), ([*fresh, heads], head_lr * lr)):
-        with_decay, without = decayed(*parts)
-        groups += [{"params": with_decay, "lr": step_size, "weight_decay": weight_decay}]
-        groups += [{"params": without, "lr": step_size}]
-    optimizer = torch.optim.SGD(groups, lr, momentum=momentum)
-    schedule = poly(optimizer, steps, power)
-    batches = problem.batches(batch, run)
+@dataclass(frozen=True)
+class BiSeNet(ABC):
+    """What both methods are set by, with the values of the authors' code, and how they are fitted."""
 
-    state = {"net": net, "heads": heads, "optimizer": optimizer, "schedule": schedule, "batches": batches}
-    for step in run.steps(steps, state):
-        images, labels = next(batches)
-        logits, *contexts = net.maps(images)
-        eighth = shrunk(labels, logits)
-        loss = ohem(logits, eighth, threshold)
-        for head, context in zip(heads, contexts, strict=True):
-            loss = loss + ohem(resized(head(context), logits.shape[2:]), eighth, threshold)
-        descend(optimizer, loss)
-        schedule.step()
-        run.log(step, loss=loss)
-    return net
+    steps: Count
+    batch: Count = 16
+    lr: Positive = 0.01
+    """Step size of SGD at the start, in the backbone."""
+    head_lr: Positive = 10.0
+    """Step size of all else, relative to `lr`."""
+    power: Positive = 0.9
+    """Of the polynomial that takes both to zero."""
+    momentum: UnitInterval = 0.9
+    weight_decay: NonNegative = 5e-4
+    """Of the weights of convolutions; the paper's text has 1e-4."""
+    threshold: UnitInterval = 0.7
+    """Pixels whose class is known with more than this probability are left out of the loss."""
+
+    search: ClassVar[Search] = {"lr": "log(1e-4, 0.1)", "weight_decay": "log(1e-6, 1e-2)"}
+
+    @abstractmethod
+    def network(self, classes: int) -> BiSeNetNetwork:
+        """On the method's backbone, with any weights."""
+
+    def build(self, problem: SegmentationProblem) -> BiSeNetNetwork:
+        return drawn(lambda: self.network(problem.classes), problem.seed)
+
+    def fit(self, problem: SegmentationProblem, run: Run) -> nn.Module:
+        net = self.build(problem).to(run.device)
+        heads = drawn(lambda: auxiliary_heads(problem.classes), problem.seed, "auxiliary").to(run.device)
+        groups = []
+        fresh = [part for part in net.children() if part is not net.backbone]
+        for parts, lr in (([net.backbone], self.lr), ([*fresh, heads], self.head_lr * self.lr)):
+            with_decay, without = decayed(*parts)
+            groups.append({"params": with_decay, "lr": lr, "weight_decay": self.weight_decay})
+            groups.append({"params": without, "lr": lr})
+        optimizer = torch.optim.SGD(groups, self.lr, momentum=self.momentum)
+        schedule = poly(optimizer, self.steps, self.power)
+        batches = problem.batches(self.batch, run)
+
+        state = {"net": net, "heads": heads, "optimizer": optimizer, "schedule": schedule, "batches": batches}
+        for step in run.steps(self.steps, state):
+            images, labels = next(batches)
+            logits, *contexts = net.maps(images)
+            eighth = shrunk(labels, logits)
+            loss = ohem(logits, eighth, self.threshold)
+            for head, context in zip(heads, contexts, strict=True):
+                loss = loss + ohem(resized(head(context), logits.shape[2:]), eighth, self.threshold)
+            descend(optimizer, loss)
+            schedule.step()
+            run.log(step, loss=loss)
+        return net

@@ -6,22 +6,24 @@ Chen, Zhu, Papandreou, Schroff and Adam, ECCV 2018.
     decoder, Figure 2               `DeepLabNetwork.low` and `.refined`: 48 channels at 1/4, then 3 x 3 convolutions
 
 With two 3 x 3 convolutions of 256 in the decoder, the best of the paper's Table 2, there are 5.8 M parameters on
-MobileNetV2 and 40.35 M on ResNet-50. With one, as in a much used PyTorch version (VainF/DeepLabV3Plus-Pytorch), there are
-5.2 M and 39.8 M, and its multiply-adds come out within 1.5 %: it prints 17.0 G and 62.7 G for 513 x 513 pixels and 21
-classes, and 135 G for 1024 x 2048 and 19 on MobileNetV2.
+MobileNetV2 and 40.35 M on ResNet-50. With one, as in a much used PyTorch version (VainF/DeepLabV3Plus-Pytorch), there
+are 5.2 M and 39.8 M, and its multiply-adds come out within 1.5 %: it prints 17.0 G and 62.7 G for 513 x 513 pixels and
+21 classes, and 135 G for 1024 x 2048 and 19 on MobileNetV2.
 
 Departures: convolutions of the pooling and the decoder are full ones, which the paper makes separable on Xception;
 weights start from scratch (theirs from ImageNet); one output stride for training and testing; scales and crops are the
 task's (theirs: 0.5 to 2, crops of 769).
 """
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bench import Run
+from bench import Count, NonNegative, Positive, Run, Search, UnitInterval
 from bench.training import descend
 from methods.segmentation._blocks import conv_bn_relu, resized
 from methods.segmentation._losses import cross_entropy
@@ -78,29 +80,41 @@ class DeepLabNetwork(nn.Module):
         return resized(self.classifier(self.refined(torch.cat([low, context], dim=1))), images.shape[2:])
 
 
-def train(
-    make: Callable[[], DeepLabNetwork],
-    problem: SegmentationProblem,
-    run: Run,
-    *,
-    steps: int,
-    batch: int,
-    lr: float,
-    power: float,
-    momentum: float,
-    weight_decay: float,
-) -> DeepLabNetwork:
-    """The network after `steps` updates of SGD."""
-    net = drawn(make, problem.seed).to(run.device)
-    optimizer = torch.optim.SGD(net.parameters(), lr, momentum=momentum, weight_decay=weight_decay)
-    schedule = poly(optimizer, steps, power)
-    batches = problem.batches(batch, run)
+@dataclass(frozen=True)
+class DeepLabV3Plus(ABC):
+    """What both methods are set by, and how they are fitted."""
 
-    state = {"net": net, "optimizer": optimizer, "schedule": schedule, "batches": batches}
-    for step in run.steps(steps, state):
-        images, labels = next(batches)
-        loss = cross_entropy(net(images), labels)
-        descend(optimizer, loss)
-        schedule.step()
-        run.log(step, loss=loss)
-    return net
+    refinements: Count = 2
+    """3 x 3 convolutions of the decoder."""
+    steps: Count = 90_000
+    batch: Count = 16
+    lr: Positive = 7e-3
+    """Step size of SGD at the start."""
+    power: Positive = 0.9
+    """Of the polynomial that takes it to zero."""
+    momentum: UnitInterval = 0.9
+    weight_decay: NonNegative = 1e-4
+
+    search: ClassVar[Search] = {"lr": "log(1e-4, 0.3)", "weight_decay": "log(1e-6, 1e-2)"}
+
+    @abstractmethod
+    def network(self, classes: int) -> DeepLabNetwork:
+        """On the method's backbone, with any weights."""
+
+    def build(self, problem: SegmentationProblem) -> DeepLabNetwork:
+        return drawn(lambda: self.network(problem.classes), problem.seed)
+
+    def fit(self, problem: SegmentationProblem, run: Run) -> nn.Module:
+        net = self.build(problem).to(run.device)
+        optimizer = torch.optim.SGD(net.parameters(), self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
+        schedule = poly(optimizer, self.steps, self.power)
+        batches = problem.batches(self.batch, run)
+
+        state = {"net": net, "optimizer": optimizer, "schedule": schedule, "batches": batches}
+        for step in run.steps(self.steps, state):
+            images, labels = next(batches)
+            loss = cross_entropy(net(images), labels)
+            descend(optimizer, loss)
+            schedule.step()
+            run.log(step, loss=loss)
+        return net

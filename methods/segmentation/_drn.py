@@ -1,19 +1,24 @@
 """Dilated residual networks, family D: residual stages that dilate from 1/8 on, then two convolutions against gridding.
 
-Yu, Koltun and Funkhouser, CVPR 2017. The networks are those of the authors' code, where family D is described; the paper
-has A to C. Their 16.4 M (D-22) and 26.5 M (D-38) parameters, with a classifier of ImageNet's 1,000 classes, come out.
+Yu, Koltun and Funkhouser, CVPR 2017. The networks are those of the authors' code, where family D is described; the
+paper has A to C. Their 16.4 M (D-22) and 26.5 M (D-38) parameters, with a classifier of ImageNet's 1,000 classes, come
+out.
 
 Departures: weights start from scratch (theirs from ImageNet). The fixed transposed convolution that blows logits up is
-bilinear resizing, which differs from it at the border only. Scales are the task's (theirs: none), crops too (theirs: 896).
+bilinear resizing, which differs from it at the border only. Scales and crops are the task's (theirs: no scaling, crops
+of 896).
 """
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bench import Run
+from bench import Count, NonNegative, Positive, Run, Search, UnitInterval
 from bench.training import descend
 from methods.segmentation._blocks import Basic, blown_up, conv_bn_relu
 from methods.segmentation._losses import cross_entropy
@@ -42,29 +47,40 @@ class DRNNetwork(nn.Module):
         return blown_up(self.classifier(self.backbone(images)), images.shape[2:])
 
 
-def train(
-    make: Callable[[], DRNNetwork],
-    problem: SegmentationProblem,
-    run: Run,
-    *,
-    steps: int,
-    batch: int,
-    lr: float,
-    decay_every: int,
-    momentum: float,
-    weight_decay: float,
-) -> DRNNetwork:
-    """The network after `steps` updates of SGD, whose step size falls to a tenth every `decay_every` of them."""
-    net = drawn(make, problem.seed).to(run.device)
-    optimizer = torch.optim.SGD(net.parameters(), lr, momentum=momentum, weight_decay=weight_decay)
-    schedule = torch.optim.lr_scheduler.StepLR(optimizer, decay_every)
-    batches = problem.batches(batch, run)
+@dataclass(frozen=True)
+class DRN(ABC):
+    """What both methods are set by, with the values of the authors' command, and how they are fitted."""
 
-    state = {"net": net, "optimizer": optimizer, "schedule": schedule, "batches": batches}
-    for step in run.steps(steps, state):
-        images, labels = next(batches)
-        loss = cross_entropy(net(images), labels)
-        descend(optimizer, loss)
-        schedule.step()
-        run.log(step, loss=loss)
-    return net
+    steps: Count = 46_250
+    """Updates: 250 passes over the 2,975 images of Cityscapes."""
+    batch: Count = 16
+    lr: Positive = 1e-3
+    """Step size of SGD at the start."""
+    decay_every: Count = 18_500
+    """Updates after which it falls to a tenth: 100 passes."""
+    momentum: UnitInterval = 0.99
+    weight_decay: NonNegative = 1e-4
+
+    search: ClassVar[Search] = {"lr": "log(1e-5, 0.1)", "weight_decay": "log(1e-6, 1e-2)"}
+
+    @abstractmethod
+    def network(self, classes: int) -> DRNNetwork:
+        """Of the method's depth, with any weights."""
+
+    def build(self, problem: SegmentationProblem) -> DRNNetwork:
+        return drawn(lambda: self.network(problem.classes), problem.seed)
+
+    def fit(self, problem: SegmentationProblem, run: Run) -> nn.Module:
+        net = self.build(problem).to(run.device)
+        optimizer = torch.optim.SGD(net.parameters(), self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
+        schedule = torch.optim.lr_scheduler.StepLR(optimizer, self.decay_every)
+        batches = problem.batches(self.batch, run)
+
+        state = {"net": net, "optimizer": optimizer, "schedule": schedule, "batches": batches}
+        for step in run.steps(self.steps, state):
+            images, labels = next(batches)
+            loss = cross_entropy(net(images), labels)
+            descend(optimizer, loss)
+            schedule.step()
+            run.log(step, loss=loss)
+        return net

@@ -12,11 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench import Count, NonNegative, Positive, Presets, Run, Search, UnitInterval, method
-from methods.segmentation._bisenet import BiSeNetNetwork, train
+from bench import Count, Presets, method
+from methods.segmentation._bisenet import BiSeNet, BiSeNetNetwork
 from methods.segmentation._blocks import conv_bn, conv_bn_relu
-from methods.segmentation._recipe import drawn
-from tasks.segmentation import SegmentationProblem
 
 STAGES = ((4, 16), (8, 32), (4, 64))
 """Blocks and inner channels of each stage; the first block of each has stride 2."""
@@ -67,50 +65,18 @@ class Xception39(nn.Module):
         return outputs
 
 
-def network(classes: int) -> BiSeNetNetwork:
-    return BiSeNetNetwork(Xception39(), (128, 256), classes)
-
-
 @method("segmentation", paper="bisenet")
 @dataclass(frozen=True)
-class BiSeNetXception39:
-    """Trains BiSeNet on Xception39 with the authors' settings."""
+class BiSeNetXception39(BiSeNet):
+    """Trains BiSeNet on Xception39 on hard pixels, with two auxiliary classifiers."""
 
     steps: Count = 140_000
-    batch: Count = 16
-    lr: Positive = 0.01
-    """Step size of SGD at the start, in the backbone."""
-    head_lr: Positive = 10.0
-    """Step size of all else, relative to `lr`."""
-    power: Positive = 0.9
-    """Of the polynomial that takes both to zero."""
-    momentum: UnitInterval = 0.9
-    weight_decay: NonNegative = 5e-4
-    """Of the weights of convolutions; the paper's text has 1e-4."""
-    threshold: UnitInterval = 0.7
-    """Pixels whose class is known with more than this probability are left out of the loss."""
 
     presets: ClassVar[Presets] = {
         "smoke": {"steps": 2, "batch": 2},
         "small": {"steps": 300, "batch": 8},
         "gpu": {"steps": 3000},
     }
-    search: ClassVar[Search] = {"lr": "log(1e-4, 0.1)", "weight_decay": "log(1e-6, 1e-2)"}
 
-    def build(self, problem: SegmentationProblem) -> nn.Module:
-        return drawn(lambda: network(problem.classes), problem.seed)
-
-    def fit(self, problem: SegmentationProblem, run: Run) -> nn.Module:
-        return train(
-            lambda: network(problem.classes),
-            problem,
-            run,
-            steps=self.steps,
-            batch=self.batch,
-            lr=self.lr,
-            head_lr=self.head_lr,
-            power=self.power,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            threshold=self.threshold,
-        )
+    def network(self, classes: int) -> BiSeNetNetwork:
+        return BiSeNetNetwork(Xception39(), (128, 256), classes)

@@ -10,11 +10,9 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bench import Count, NonNegative, Positive, Presets, Run, Search, UnitInterval, method
+from bench import NonNegative, Presets, method
 from methods.segmentation._blocks import Inverted, conv_bn
-from methods.segmentation._deeplab import DeepLabNetwork, train
-from methods.segmentation._recipe import drawn
-from tasks.segmentation import SegmentationProblem
+from methods.segmentation._deeplab import DeepLabNetwork, DeepLabV3Plus
 
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 1), (6, 320, 1, 1))
 """Expansion, channels, blocks and stride of each stage."""
@@ -43,24 +41,11 @@ class MobileNetV2(nn.Module):
         return early, self.late(early)
 
 
-def network(classes: int, refinements: int) -> DeepLabNetwork:
-    return DeepLabNetwork(MobileNetV2(), (24, 320), classes, refinements)
-
-
 @method("segmentation", paper="deeplabv3plus")
 @dataclass(frozen=True)
-class DeepLabV3PlusMobileNetV2:
+class DeepLabV3PlusMobileNetV2(DeepLabV3Plus):
     """Trains DeepLabV3+ on MobileNetV2 at an output stride of 16."""
 
-    refinements: Count = 2
-    """3 x 3 convolutions of the decoder."""
-    steps: Count = 90_000
-    batch: Count = 16
-    lr: Positive = 7e-3
-    """Step size of SGD at the start."""
-    power: Positive = 0.9
-    """Of the polynomial that takes it to zero."""
-    momentum: UnitInterval = 0.9
     weight_decay: NonNegative = 4e-5
 
     presets: ClassVar[Presets] = {
@@ -68,20 +53,6 @@ class DeepLabV3PlusMobileNetV2:
         "small": {"steps": 100, "batch": 8, "lr": 0.05},
         "gpu": {"steps": 3000, "lr": 0.05},
     }
-    search: ClassVar[Search] = {"lr": "log(1e-4, 0.3)", "weight_decay": "log(1e-6, 1e-2)"}
 
-    def build(self, problem: SegmentationProblem) -> nn.Module:
-        return drawn(lambda: network(problem.classes, self.refinements), problem.seed)
-
-    def fit(self, problem: SegmentationProblem, run: Run) -> nn.Module:
-        return train(
-            lambda: network(problem.classes, self.refinements),
-            problem,
-            run,
-            steps=self.steps,
-            batch=self.batch,
-            lr=self.lr,
-            power=self.power,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-        )
+    def network(self, classes: int) -> DeepLabNetwork:
+        return DeepLabNetwork(MobileNetV2(), (24, 320), classes, self.refinements)

@@ -68,12 +68,10 @@ class Means(nn.Module):
 
     def forward(self, maps: Float[Tensor, "b _ h w"]) -> Float[Tensor, "b _ h w"]:
         height, width = maps.shape[2:]
+        grids = [(rows, max(1, round(rows * width / height))) for rows in ROWS]
         means = [
-            resized(
-                branch(functional.adaptive_avg_pool2d(maps, (rows, max(1, round(rows * width / height))))),
-                maps.shape[2:],
-            )
-            for rows, branch in zip(ROWS, self.branches, strict=True)
+            resized(branch(functional.adaptive_avg_pool2d(maps, grid)), maps.shape[2:])
+            for grid, branch in zip(grids, self.branches, strict=True)
         ]
         return self.mixed(torch.cat([maps, *means], dim=1))
 
@@ -129,11 +127,11 @@ class DF1SegD8:
     }
     search: ClassVar[Search] = {"lr": "log(1e-4, 0.3)", "weight_decay": "log(1e-6, 1e-2)"}
 
-    def build(self, problem: SegmentationProblem) -> nn.Module:
+    def build(self, problem: SegmentationProblem) -> DF1SegNetwork:
         return drawn(lambda: DF1SegNetwork(problem.classes), problem.seed)
 
     def fit(self, problem: SegmentationProblem, run: Run) -> nn.Module:
-        net = drawn(lambda: DF1SegNetwork(problem.classes), problem.seed).to(run.device)
+        net = self.build(problem).to(run.device)
         optimizer = torch.optim.SGD(net.parameters(), self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
         schedule = poly(optimizer, self.steps, self.power)
         batches = problem.batches(self.batch, run)

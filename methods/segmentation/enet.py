@@ -210,11 +210,11 @@ class ENet:
     }
     search: ClassVar[Search] = {"lr": "log(1e-4, 1e-2)", "weight_decay": "log(1e-6, 1e-2)"}
 
-    def build(self, problem: SegmentationProblem) -> nn.Module:
+    def build(self, problem: SegmentationProblem) -> ENetNetwork:
         return drawn(lambda: ENetNetwork(problem.classes), problem.seed)
 
     def fit(self, problem: SegmentationProblem, run: Run) -> nn.Module:
-        net = drawn(lambda: ENetNetwork(problem.classes), problem.seed).to(run.device)
+        net = self.build(problem).to(run.device)
         head = drawn(lambda: nn.Conv2d(128, problem.classes, 1), problem.seed, "auxiliary").to(run.device)
         weights = class_weights(problem.labels, problem.classes, self.constant).to(run.device)
         batches = problem.batches(self.batch, run)

@@ -2,11 +2,11 @@
 
 Poudel, Liwicki and Cipolla, BMVC 2019 (arXiv 1902.04502). The authors published no code.
 
-    learning to downsample, Table 1    `FastSCNN.detail`
-    global feature extractor, Table 2  `FastSCNN.context`: nine bottlenecks of MobileNetV2 and pyramid pooling
+    learning to downsample, Table 1    `FastSCNNNetwork.detail`
+    global feature extractor, Table 2  `FastSCNNNetwork.context`: nine bottlenecks of MobileNetV2 and pyramid pooling
     feature fusion, Table 3            `Fusion`
-    classifier                         `FastSCNN.classifier`
-    training, section 4.1              `FastSCNNMethod`, from memory
+    classifier                         `FastSCNNNetwork.classifier`
+    training, section 4.1              `FastSCNN`, its values from memory
 
 What the paper leaves open, and what is here: batch normalisation, but no ReLU, between the two convolutions of a
 separable one; bins of 1, 2, 3 and 6 (PSPNet's); dropout of 0.1; auxiliary classifiers of one 1 x 1 convolution; the
@@ -104,11 +104,11 @@ class FastSCNN:
     }
     search: ClassVar[Search] = {"lr": "log(1e-3, 0.3)", "weight_decay": "log(1e-6, 1e-2)"}
 
-    def build(self, problem: SegmentationProblem) -> nn.Module:
+    def build(self, problem: SegmentationProblem) -> FastSCNNNetwork:
         return drawn(lambda: FastSCNNNetwork(problem.classes), problem.seed)
 
     def fit(self, problem: SegmentationProblem, run: Run) -> nn.Module:
-        net = drawn(lambda: FastSCNNNetwork(problem.classes), problem.seed).to(run.device)
+        net = self.build(problem).to(run.device)
         heads = drawn(
             lambda: nn.ModuleList(nn.Conv2d(inputs, problem.classes, 1) for inputs in (64, 128)),
             problem.seed,

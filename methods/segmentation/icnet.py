@@ -132,11 +132,11 @@ class ICNet:
     }
     search: ClassVar[Search] = {"lr": "log(1e-4, 0.1)", "weight_decay": "log(1e-6, 1e-2)"}
 
-    def build(self, problem: SegmentationProblem) -> nn.Module:
+    def build(self, problem: SegmentationProblem) -> ICNetNetwork:
         return drawn(lambda: ICNetNetwork(problem.classes, self.width), problem.seed)
 
     def fit(self, problem: SegmentationProblem, run: Run) -> nn.Module:
-        net = drawn(lambda: ICNetNetwork(problem.classes, self.width), problem.seed).to(run.device)
+        net = self.build(problem).to(run.device)
         heads = drawn(
             lambda: nn.ModuleList(nn.Conv2d(inputs, problem.classes, 1) for inputs in net.guided),
             problem.seed,
