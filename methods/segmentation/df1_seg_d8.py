@@ -122,7 +122,7 @@ class DF1SegD8:
 
     presets: ClassVar[Presets] = {
         "smoke": {"steps": 2, "batch": 2},
-        "small": {"steps": 200, "batch": 8, "lr": 0.05},
+        "small": {"steps": 350, "batch": 8, "lr": 0.05},
         "gpu": {"steps": 4000},
     }
     search: ClassVar[Search] = {"lr": "log(1e-4, 0.3)", "weight_decay": "log(1e-6, 1e-2)"}

@@ -99,7 +99,7 @@ class FastSCNN:
 
     presets: ClassVar[Presets] = {
         "smoke": {"steps": 2, "batch": 2},
-        "small": {"steps": 400, "batch": 8},
+        "small": {"steps": 600, "batch": 8},
         "gpu": {"steps": 6000, "batch": 16},
     }
     search: ClassVar[Search] = {"lr": "log(1e-3, 0.3)", "weight_decay": "log(1e-6, 1e-2)"}
