@@ -1,6 +1,7 @@
 """Networks that are compared with FasterSeg: counts worked out layer by layer, published figures, sizes, references.
 
-BiSeNet's figures are from memory of the paper. Closed forms: a convolution has k * k * inputs / groups * outputs weights, batch normalisation two numbers a channel.
+Closed forms: a convolution has k * k * inputs / groups * outputs weights, batch normalisation two numbers a channel.
+BiSeNet's published figures are from memory.
 """
 
 from collections.abc import Callable
