@@ -134,9 +134,7 @@ def test_multiply_adds_in_the_convention_of_thop(name: str, convolutions: int, e
     ("name", "layers"), [("student", ({9, 13}, {12})), ("teacher", ({5, 13}, {4}))], ids=["student", "teacher"]
 )
 def test_layers_of_stride_two_are_the_published_ones(name: str, layers: tuple[set[int], set[int]]) -> None:
-    found = [
-        {layer.layer for layer in PUBLISHED[name].path(stride) if layer.stride == 2} for stride in (32, 16)
-    ]
+    found = [{layer.layer for layer in PUBLISHED[name].path(stride) if layer.stride == 2} for stride in (32, 16)]
     assert tuple(found) == layers
 
 
@@ -259,7 +257,9 @@ def test_operators_cost_what_the_paper_prints(op: Op, expected_macs: int, weight
 
 def test_on_a_constant_map_zooming_changes_nothing_away_from_the_borders() -> None:
     """Both give relu(value x sum of the kernel) there; the batch norm in eval mode is the identity but for its eps."""
-    conv, zconv = (initialised(operator(op, 3, 5, 1), torch.Generator().manual_seed(0)).eval() for op in ("conv", "zconv"))
+    conv, zconv = (
+        initialised(operator(op, 3, 5, 1), torch.Generator().manual_seed(0)).eval() for op in ("conv", "zconv")
+    )
     features = torch.tensor([0.5, 1.0, -2.0]).view(1, 3, 1, 1).expand(1, 3, 16, 16)
     inside = (slice(None), slice(None), slice(4, 12), slice(4, 12))
     assert conv(features)[inside].abs().sum() > 0
