@@ -142,7 +142,7 @@ def read_part(pairs: Pairs, height: int) -> Part:
 def _read(pair: Pair, table: UInt8[Tensor, "256"], height: int) -> Part:
     try:
         image = Image.open(io.BytesIO(pair.image())).convert("RGB")
-        labels = Image.open(io.BytesIO(pair.labels()))
+        labels: Image.Image = Image.open(io.BytesIO(pair.labels()))
         labels.load()
     except (OSError, UnidentifiedImageError) as error:
         raise UserError(f"{pair.name} or its labels cannot be read ({error}); fetch it again") from error
