@@ -93,15 +93,3 @@ def operator(op: Op, inputs: int, outputs: int, stride: int) -> nn.Module:
             return nn.Sequential(ConvBNReLU(inputs, outputs, 3, stride), ConvBNReLU(outputs, outputs))
         case "zconv" | "zconv2":
             return Zoomed(inputs, outputs, stride, double=op == "zconv2")
-
-
-def initialised(module: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Kaiming-normal weights by fan-in, zero biases, batch norms as they are; drawn in the order of the modules."""
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d):
-            fan_in = part.weight[0].numel()
-            with torch.no_grad():
-                part.weight.normal_(0, (2 / fan_in) ** 0.5, generator=generator)
-                if part.bias is not None:
-                    part.bias.zero_()
-    return module

@@ -129,9 +129,8 @@ def test_a_path_only_goes_down_and_visits_each_scale(layers: int, keying: Keying
 
 def test_at_least_five_seven_or_nine_layers_of_sixteen_stay() -> None:
     assert [least_layers(16, stride) for stride in (8, 16, 32)] == [5, 7, 9]
-    all_skip = logits(
-        16, alpha_0=skips(*range(16)), alpha_1=skips(*range(1, 16), scale=1), alpha_2=skips(*range(2, 16), scale=2)
-    )
+    by_scale = [skips(*range(scale, 16), scale=scale) for scale in range(3)]
+    all_skip = logits(16, alpha_0=by_scale[0], alpha_1=by_scale[1], alpha_2=by_scale[2])
     assert [len(path_to(all_skip, stride, 2)) for stride in (8, 16, 32)] == [5, 7, 9]
 
 

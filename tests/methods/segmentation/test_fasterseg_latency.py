@@ -1,6 +1,7 @@
 """FasterSeg's latency: the released table, the expectation along the grid, the regularisers and their weight.
 
-What the released code gives is known from its full-precision table; ours has three decimals, some of which count 45 times.
+What the released code gives is known from its full-precision table; ours has three decimals, and some
+entries count 45 times.
 """
 
 import itertools
@@ -155,7 +156,7 @@ def pulls(term: str, accumulation: Accumulation, seed: int = 1) -> list[float]:
 
 
 def test_the_pulls_of_the_released_regularisers() -> None:
-    """The published check has three digits; one in 200 covers the table's rounding. Widths are a draw, seed 1 theirs."""
+    """The published check has two or three digits. Its draw of widths is that of seed 1."""
     coupled = [4.442, 0.486, 0.338, 0, 0.720, 7.04, 0.83, 0.51]
     decoupled = [0.0206, 0.00125, 0.00071, 0, 0.694, 0.028, 0.0033, 0.0020]
     assert pulls("coupled", "released") == pytest.approx(coupled, rel=0.007)

@@ -1,6 +1,7 @@
 """Operators and published networks of FasterSeg against the counts of the released code, and limits worked by hand."""
 
 import hashlib
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,11 @@ import torch
 from torch import nn
 
 from bench.measure.macs import MacsCounter
+from methods.segmentation._recipe import drawn
 from methods.segmentation.fasterseg import genotype as genotypes
 from methods.segmentation.fasterseg.genotype import Genotype, from_json, student, teacher
 from methods.segmentation.fasterseg.network import DerivedNetwork
-from methods.segmentation.fasterseg.operators import OPS, Op, initialised, operator
+from methods.segmentation.fasterseg.operators import OPS, Op, operator
 
 PUBLISHED = {"student": student(), "teacher": teacher()}
 
@@ -257,16 +259,9 @@ def test_operators_cost_what_the_paper_prints(op: Op, expected_macs: int, weight
 
 def test_on_a_constant_map_zooming_changes_nothing_away_from_the_borders() -> None:
     """Both give relu(value x sum of the kernel) there; the batch norm in eval mode is the identity but for its eps."""
-    conv, zconv = (
-        initialised(operator(op, 3, 5, 1), torch.Generator().manual_seed(0)).eval() for op in ("conv", "zconv")
-    )
+    conv, zconv = (drawn(partial(operator, op, 3, 5, 1), seed=0).eval() for op in ("conv", "zconv"))
     features = torch.tensor([0.5, 1.0, -2.0]).view(1, 3, 1, 1).expand(1, 3, 16, 16)
     inside = (slice(None), slice(None), slice(4, 12), slice(4, 12))
     assert conv(features)[inside].abs().sum() > 0
     torch.testing.assert_close(zconv(features)[inside], conv(features)[inside])
     assert not torch.allclose(zconv(features), conv(features))
-
-
-def test_initial_weights_are_kaiming_normal_by_fan_in() -> None:
-    conv = initialised(operator("conv", 64, 256, 1), torch.Generator().manual_seed(0))[0]
-    assert conv.weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.01)  # 147,456 draws: 0.2 %
