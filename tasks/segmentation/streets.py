@@ -37,6 +37,9 @@ SKY, BUILDING, ROAD, PAVEMENT, TREE = (
 FAR = 90.0
 """Metres at which the rows of houses end."""
 
+GABLE = 10.0
+"""Metres that houses are deep."""
+
 WALLS = np.array(
     [[150, 96, 76], [186, 178, 160], [122, 120, 118], [206, 196, 170], [96, 88, 84], [160, 140, 118], [126, 134, 140]],
     np.float32,
@@ -202,11 +205,8 @@ def _house(canvas: Canvas, random: Rng, x: float, reach: tuple[float, float], sh
     high, storey, bay = random.uniform(4.0, 15), random.uniform(2.7, 3.4), random.uniform(1.6, 3.6)
     front = canvas.alongside(x, *reach, 0.0, high)
     wall = pick(random, WALLS, 18.0) * shade
-    gable = None
-    if abs(canvas.camera.column(x, reach[0]) - canvas.camera.centre) < canvas.camera.width:
-        # The end wall of a house next to a gap faces the street.
-        half = 5.0
-        gable = canvas.facing(x + math.copysign(half, x), reach[0], half, 0.0, high)
+    # The end wall of a house next to a gap faces the street.
+    gable = canvas.facing(x + math.copysign(GABLE / 2, x), reach[0], GABLE / 2, 0.0, high)
     if gable is not None:
         canvas.paint(gable, (gable.height >= 0) & (gable.height <= high), wall * 0.85, BUILDING)
     if front is None:
