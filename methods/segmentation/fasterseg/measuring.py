@@ -1,25 +1,29 @@
 """The latency table of the present device, or one of multiply-adds, and how well it tells the latency of networks.
 
-A group of prices is a cell (25 widths of one operator) or what is not searched of one network. Each entry is an operator
-in eval mode on one image; it is timed by the harness's own rules, its median kept.
+A group of prices is a cell (25 widths of one operator) or what is not searched of one network. Each entry is an
+operator in eval mode on one image; it is timed by the harness's own clock, its median kept.
 
-A group is timed once in a process: fits that share the device and the geometry share its prices, so that two fits of one
+A group is timed once in a process: fits that share the device and the geometry share its prices. So two fits of one
 seed are equal to the bit, and within a comparison of methods nobody gains by a luckier clock.
 """
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from scipy.stats import spearmanr
 from torch import nn
+from torch.utils._python_dispatch import _disable_current_modes
 
-from bench.contracts import Workload
+from bench import Run, Workload
 from bench.measure.latency import LatencyRules, measure_latency
 from bench.measure.macs import MacsCounter
 from bench.measure.mode import evaluating
+from bench.measure.neighbours import Neighbours
+from bench.seeds import derive_seed
+from bench.training import Memory
 from methods.segmentation.fasterseg.derivation import EXITS, FULL, Logits, Scale, derive
 from methods.segmentation.fasterseg.genotype import Genotype
 from methods.segmentation.fasterseg.network import DerivedNetwork, Fusion, Head, Stem
@@ -31,6 +35,9 @@ Table = Literal["measured", "released", "macs"]
 
 MACS_A_MS = 1e9
 """What a counted table takes for a millisecond: any number would do, since tables are scaled before use."""
+
+NETWORK_TIMES = 20
+"""A whole network is timed for so many times as long as an operator."""
 
 OPS_LEAN = 2.0
 WIDTH_LEAN = 4.0
@@ -137,7 +144,8 @@ def clock(device: torch.device, rules: LatencyRules) -> Meter:
         with torch.random.fork_rng(devices=[]):
             module = make().to(device)
         images = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device)
-        with evaluating(module):
+        # Within a step whose multiply-adds are counted every operator would be slower.
+        with _disable_current_modes(), evaluating(module):
             found = measure_latency(Workload(module, (images,), 1, ""), device, rules)["latency_ms"].value
         assert found is not None
         return found
@@ -151,17 +159,23 @@ def timed(group: str, geometry: Geometry, device: str, rules: LatencyRules) -> A
     return group_prices(group, geometry, clock(torch.device(device), rules))
 
 
-def timing_rules(warmup_calls: int, seconds: float) -> LatencyRules:
-    """For one entry of a table. At least three calls are timed, however long they take."""
+def timing_rules(warmup_calls: int, seconds: float, calls: int) -> LatencyRules:
+    """For one entry of a table: timed for so long, or so many times if that is sooner."""
     return LatencyRules(
         warmup_calls=warmup_calls,
         warmup_s=0.0,
         warmup_limit_s=10 * seconds,
         settle=False,
-        samples=3,
+        samples=1,
         seconds=seconds,
         limit_s=10 * seconds,
+        enough_samples=calls,
     )
+
+
+def counted(geometry: Geometry) -> Prices:
+    """A table of multiply-adds."""
+    return assembled({group: group_prices(group, geometry, count_ms) for group in groups(geometry)}, geometry)
 
 
 # How well a table tells the latency of networks -----------------------------------------------------------------------
@@ -201,3 +215,30 @@ def rank_correlation(pairs: list[tuple[float, float]]) -> float:
     """Spearman's, of what was predicted and what was measured."""
     predicted, measured = zip(*pairs, strict=True)
     return float(spearmanr(predicted, measured).statistic)
+
+
+def timed_table(
+    geometry: Geometry, memory: Memory, run: Run, rules: LatencyRules, *, layers: int, networks: int
+) -> Prices:
+    """A table of the run's device, in two phases of a fit: the prices, and random networks whose latency they tell.
+
+    `memory` keeps both; what the comparison gave is an artefact.
+    """
+    names = groups(geometry)
+    with Neighbours(run.device) as neighbours:
+        for step in run.steps(len(names), {"memory": memory}, name="latency"):
+            memory.table[names[step]] = timed(names[step], geometry, str(run.device), rules)
+    prices = assembled(memory.table, geometry)
+    generator = torch.Generator().manual_seed(derive_seed(run.seed, "fasterseg", "agreement"))
+    meter = clock(
+        run.device, replace(rules, seconds=NETWORK_TIMES * rules.seconds, limit_s=NETWORK_TIMES * rules.limit_s)
+    )
+    network, scale = geometry.networks[0]
+    drawn = [random_network(layers, scale, generator) for _ in range(networks)]
+    for step in run.steps(networks, {"memory": memory}, name="agreement"):
+        memory.agreement.append(agreement_of(drawn[step], prices, geometry, network, meter))
+    if len(memory.agreement) > 1:
+        predicted, measured = zip(*memory.agreement, strict=True)
+        told: dict[str, Any] = {"predicted_ms": list(predicted), "measured_ms": list(measured)}
+        run.artefact("latency_agreement", told | {"spearman": rank_correlation(memory.agreement)} | neighbours.detail)
+    return prices
