@@ -115,7 +115,7 @@ class Down(nn.Module):
         self.after = nn.PReLU(outputs)
 
     def forward(self, maps: Float[Tensor, "b _ h w"]) -> tuple[Float[Tensor, "b _ _ _"], Tensor]:
-        pooled, places = functional.max_pool2d_with_indices(maps, 2)
+        pooled, places = functional.max_pool2d_with_indices(maps, (2, 2))
         pooled = functional.pad(pooled, (0, 0, 0, 0, 0, self.added))
         return self.after(pooled + self.branch(maps)), places
 
@@ -146,7 +146,7 @@ class Up(nn.Module):
     def forward(self, maps: Float[Tensor, "b _ _ _"], places: Tensor | None = None) -> Float[Tensor, "b _ _ _"]:
         kept = self.shortcut(maps)
         if places is not None:
-            kept = functional.max_unpool2d(kept, places, 2)
+            kept = functional.max_unpool2d(kept, places, (2, 2))
         return functional.relu(kept + self.branch(maps))
 
 
