@@ -5,6 +5,7 @@ Setting as in FasterSeg (Chen, Gong, Liu, Zhang, Li and Wang, ICLR 2020) and the
 b batch, n images, v validation images, h w pixels, k classes
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -85,7 +86,7 @@ def score(
 ) -> Tensor:
     """The confusion matrix (truth by prediction) of all pixels of a part, in eval mode, on whole images."""
     device = device_of(solution)
-    size = max(1, SCORED_PIXELS // labels[0].numel())
+    size = max(1, SCORED_PIXELS // math.prod(labels.shape[1:]))
     matrix = torch.zeros(classes, classes, dtype=torch.int64)
     with evaluating(solution):
         for some, truth in zip(images.split(size), labels.split(size), strict=True):

@@ -28,12 +28,6 @@ class Camera:
     above: float
     """Metres above the ground."""
 
-    def column(self, x: float, z: float) -> float:
-        return self.centre + self.focal * x / z
-
-    def row(self, height: float, z: float) -> float:
-        return self.horizon + self.focal * (self.above - height) / z
-
     @functools.cached_property
     def columns(self) -> Float32[ndarray, "1 w"]:
         """Of the pixels' centres."""
@@ -72,10 +66,13 @@ class Canvas:
 
     def facing(self, x: float, z: float, half_width: float, low: float, high: float) -> Window | None:
         """An upright surface that faces the camera; None where nothing of it is in the picture."""
-        camera = self.camera
-        columns = _span(camera.column(x - half_width, z), camera.column(x + half_width, z), camera.width)
-        rows = _span(camera.row(high, z), camera.row(low, z), camera.height)
-        if columns is None or rows is None:
+        camera, scale = self.camera, self.camera.focal / z
+        rows, columns = _pixels(
+            camera,
+            (camera.horizon + scale * (camera.above - high), camera.horizon + scale * (camera.above - low)),
+            (camera.centre + scale * (x - half_width), camera.centre + scale * (x + half_width)),
+        )
+        if rows is None or columns is None:
             return None
         metres = np.float32(z / camera.focal)
         return Window(
@@ -89,11 +86,16 @@ class Canvas:
 
     def alongside(self, x: float, near: float, far: float, low: float, high: float) -> Window | None:
         """An upright surface that runs along the street, `x` metres to the right; None where nothing of it is seen."""
-        camera = self.camera
-        ends = sorted((camera.column(x, near), camera.column(x, far)))
-        columns = _span(ends[0], ends[1], camera.width)
-        rows = _span(min(camera.row(high, near), camera.row(high, far)), camera.row(low, near), camera.height)
-        if columns is None or rows is None:
+        camera, scales = self.camera, (self.camera.focal / near, self.camera.focal / far)
+        rows, columns = _pixels(
+            camera,
+            (
+                camera.horizon + min(scale * (camera.above - high) for scale in scales),
+                camera.horizon + scales[0] * (camera.above - low),
+            ),
+            (camera.centre + min(scale * x for scale in scales), camera.centre + max(scale * x for scale in scales)),
+        )
+        if rows is None or columns is None:
             return None
         away = camera.columns[:, columns] - np.float32(camera.centre)
         # Within half a pixel of the vanishing point the surface is seen edge on.
@@ -125,11 +127,15 @@ class Canvas:
         np.copyto(depth, window.depth, where=visible)
 
 
-def _span(first: float, last: float, length: int) -> slice | None:
-    """The pixels between two places of an axis, those in part among them; None outside the picture."""
-    start = min(max(math.floor(first), 0), length)
-    stop = min(max(math.ceil(last), 0), length)
-    return slice(start, stop) if start < stop else None
+def _pixels(
+    camera: Camera, rows: tuple[float, float], columns: tuple[float, float]
+) -> tuple[slice | None, slice | None]:
+    """The rows and columns between two places, those in part among them; None for none in the picture."""
+    found: list[slice | None] = []
+    for (first, last), length in ((rows, camera.height), (columns, camera.width)):
+        start, stop = max(math.floor(first), 0), min(math.ceil(last), length)
+        found.append(slice(start, stop) if start < stop else None)
+    return found[0], found[1]
 
 
 OCTAVES = ((2, 0.35), (6, 0.35), (20, 0.3))

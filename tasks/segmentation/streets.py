@@ -37,6 +37,9 @@ SKY, BUILDING, ROAD, PAVEMENT, TREE = (
 FAR = 90.0
 """Metres at which the rows of houses end."""
 
+GABLE = 10.0
+"""Metres that houses are deep."""
+
 WALLS = np.array(
     [[150, 96, 76], [186, 178, 160], [122, 120, 118], [206, 196, 170], [96, 88, 84], [160, 140, 118], [126, 134, 140]],
     np.float32,
@@ -79,7 +82,7 @@ def draw_scene(random: Rng, size: tuple[int, int], place: int) -> tuple[UInt8[nd
     for side in (-1, 1):
         _houses(canvas, random, street.wall(side))
     _furnish(canvas, random, street)
-    _near_by(canvas, random, street, place)
+    _near_by(canvas, random, place)
     return _developed(canvas, random, street, hazy), canvas.labels
 
 
@@ -167,7 +170,7 @@ def _skyline(canvas: Canvas, random: Rng) -> None:
     blocks = np.repeat(random.uniform(3, 18, 64), random.integers(2, max(3, camera.width // 10), 64))[: camera.width]
     tops = np.zeros(camera.width)
     tops[: len(blocks)] = blocks
-    shades = np.repeat(random.uniform(-25, 25, 64), 16)[np.arange(camera.width) * 16 * 64 // (16 * camera.width)]
+    shades = random.uniform(-25, 25, 64)[np.arange(camera.width) * 64 // camera.width]
     band = slice(0, min(camera.height, math.ceil(camera.horizon + camera.focal * camera.above / FAR)))
     height = camera.above - (camera.rows[band] - camera.horizon) * metres
     far = canvas.depth[band] > FAR
@@ -202,11 +205,8 @@ def _house(canvas: Canvas, random: Rng, x: float, reach: tuple[float, float], sh
     high, storey, bay = random.uniform(4.0, 15), random.uniform(2.7, 3.4), random.uniform(1.6, 3.6)
     front = canvas.alongside(x, *reach, 0.0, high)
     wall = pick(random, WALLS, 18.0) * shade
-    gable = None
-    if abs(canvas.camera.column(x, reach[0]) - canvas.camera.centre) < canvas.camera.width:
-        # The end wall of a house next to a gap faces the street.
-        half = 5.0
-        gable = canvas.facing(x + math.copysign(half, x), reach[0], half, 0.0, high)
+    # The end wall of a house next to a gap faces the street.
+    gable = canvas.facing(x + math.copysign(GABLE / 2, x), reach[0], GABLE / 2, 0.0, high)
     if gable is not None:
         canvas.paint(gable, (gable.height >= 0) & (gable.height <= high), wall * 0.85, BUILDING)
     if front is None:
@@ -289,7 +289,7 @@ NEAR_BY: tuple[tuple[Painter, float], ...] = (
 """And how far to the side."""
 
 
-def _near_by(canvas: Canvas, random: Rng, street: Street, place: int) -> None:  # noqa: ARG001
+def _near_by(canvas: Canvas, random: Rng, place: int) -> None:
     painter, aside = NEAR_BY[place % len(NEAR_BY)]
     painter(canvas, random, random.choice([-1, 1]) * aside * random.uniform(0.8, 1.1), random.uniform(5, 6.8))
 
