@@ -123,7 +123,7 @@ def auxiliary_heads(classes: int) -> nn.ModuleList:
 class BiSeNet(ABC):
     """What both methods are set by, with the values of the authors' code, and how they are fitted."""
 
-    steps: Count
+    steps: Count = 80_000
     batch: Count = 16
     lr: Positive = 0.01
     """Step size of SGD at the start, in the backbone."""

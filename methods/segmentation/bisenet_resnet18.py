@@ -1,4 +1,4 @@
-"""BiSeNet on ResNet18; the network, its sources and its training are in `_bisenet`.
+"""BiSeNet on ResNet-18; the network, its sources and its training are in `_bisenet`.
 
 BiSeNet2 of the paper's tables: 49.0 MB, 74.8 mIoU on Cityscapes' validation images at 768 x 1536 (TorchSeg: 74.6).
 """
@@ -6,7 +6,7 @@ BiSeNet2 of the paper's tables: 49.0 MB, 74.8 mIoU on Cityscapes' validation ima
 from dataclasses import dataclass
 from typing import ClassVar
 
-from bench import Count, Presets, method
+from bench import Presets, method
 from methods.segmentation._bisenet import BiSeNet, BiSeNetNetwork
 from methods.segmentation._resnet import resnet18
 
@@ -14,9 +14,7 @@ from methods.segmentation._resnet import resnet18
 @method("segmentation", paper="bisenet")
 @dataclass(frozen=True)
 class BiSeNetResNet18(BiSeNet):
-    """Trains BiSeNet on ResNet18 on hard pixels, with two auxiliary classifiers."""
-
-    steps: Count = 80_000
+    """Trains BiSeNet on ResNet-18 on hard pixels, with two auxiliary classifiers."""
 
     presets: ClassVar[Presets] = {
         "smoke": {"steps": 2, "batch": 2},

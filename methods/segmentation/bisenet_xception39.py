@@ -74,7 +74,7 @@ class BiSeNetXception39(BiSeNet):
 
     presets: ClassVar[Presets] = {
         "smoke": {"steps": 2, "batch": 2},
-        "small": {"steps": 300, "batch": 8},
+        "small": {"steps": 400, "batch": 8},
         "gpu": {"steps": 3000},
     }
 

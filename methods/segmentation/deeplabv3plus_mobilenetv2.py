@@ -50,7 +50,7 @@ class DeepLabV3PlusMobileNetV2(DeepLabV3Plus):
 
     presets: ClassVar[Presets] = {
         "smoke": {"steps": 2, "batch": 2},
-        "small": {"steps": 100, "batch": 8, "lr": 0.05},
+        "small": {"steps": 120, "batch": 8, "lr": 0.05},
         "gpu": {"steps": 3000, "lr": 0.05},
     }
 

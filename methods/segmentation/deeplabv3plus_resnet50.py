@@ -11,11 +11,11 @@ from methods.segmentation._resnet import resnet50
 @method("segmentation", paper="deeplabv3plus")
 @dataclass(frozen=True)
 class DeepLabV3PlusResNet50(DeepLabV3Plus):
-    """Trains DeepLabV3+ on ResNet50 at an output stride of 16."""
+    """Trains DeepLabV3+ on ResNet-50 at an output stride of 16."""
 
     presets: ClassVar[Presets] = {
         "smoke": {"steps": 2, "batch": 2},
-        "small": {"steps": 40, "batch": 8, "lr": 0.05},
+        "small": {"steps": 50, "batch": 8, "lr": 0.05},
         "gpu": {"steps": 1500, "lr": 0.05},
     }
 

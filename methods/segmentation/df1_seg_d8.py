@@ -15,6 +15,7 @@ Weights start from scratch (theirs from ImageNet). The fixed transposed convolut
 differs from them at the border only.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -58,6 +59,12 @@ class DF1(nn.Module):
         return eighth, sixteenth, self.least(sixteenth)
 
 
+def grids(size: Sequence[int]) -> list[tuple[int, int]]:
+    """Rows and columns of the grids over maps of this height and width."""
+    height, width = size
+    return [(rows, max(1, round(rows * width / height))) for rows in ROWS]
+
+
 class Means(nn.Module):
     """The maps, and beside them their means over square cells, each narrowed to `inner` channels; then mixed."""
 
@@ -67,11 +74,10 @@ class Means(nn.Module):
         self.mixed = conv_bn_relu(channels + len(ROWS) * inner, channels)
 
     def forward(self, maps: Float[Tensor, "b _ h w"]) -> Float[Tensor, "b _ h w"]:
-        height, width = maps.shape[2:]
-        grids = [(rows, max(1, round(rows * width / height))) for rows in ROWS]
+        size = maps.shape[2:]
         means = [
-            resized(branch(functional.adaptive_avg_pool2d(maps, grid)), maps.shape[2:])
-            for grid, branch in zip(grids, self.branches, strict=True)
+            resized(branch(functional.adaptive_avg_pool2d(maps, grid)), size)
+            for grid, branch in zip(grids(size), self.branches, strict=True)
         ]
         return self.mixed(torch.cat([maps, *means], dim=1))
 
@@ -122,7 +128,7 @@ class DF1SegD8:
 
     presets: ClassVar[Presets] = {
         "smoke": {"steps": 2, "batch": 2},
-        "small": {"steps": 200, "batch": 8, "lr": 0.05},
+        "small": {"steps": 350, "batch": 8, "lr": 0.05},
         "gpu": {"steps": 4000},
     }
     search: ClassVar[Search] = {"lr": "log(1e-4, 0.3)", "weight_decay": "log(1e-6, 1e-2)"}

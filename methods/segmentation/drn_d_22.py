@@ -17,7 +17,7 @@ class DRND22(DRN):
 
     presets: ClassVar[Presets] = {
         "smoke": {"steps": 2, "batch": 2},
-        "small": {"steps": 25, "batch": 8, "decay_every": 20},
+        "small": {"steps": 80, "batch": 8, "lr": 3e-3, "decay_every": 60},
         "gpu": {"steps": 1500, "decay_every": 1000},
     }
 

@@ -17,7 +17,7 @@ class DRND38(DRN):
 
     presets: ClassVar[Presets] = {
         "smoke": {"steps": 2, "batch": 2},
-        "small": {"steps": 15, "batch": 8, "decay_every": 12},
+        "small": {"steps": 45, "batch": 8, "lr": 3e-3, "decay_every": 35},
         "gpu": {"steps": 1500, "decay_every": 1000},
     }
 

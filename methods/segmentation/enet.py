@@ -115,7 +115,7 @@ class Down(nn.Module):
         self.after = nn.PReLU(outputs)
 
     def forward(self, maps: Float[Tensor, "b _ h w"]) -> tuple[Float[Tensor, "b _ _ _"], Tensor]:
-        pooled, places = functional.max_pool2d_with_indices(maps, 2)
+        pooled, places = functional.max_pool2d_with_indices(maps, (2, 2))
         pooled = functional.pad(pooled, (0, 0, 0, 0, 0, self.added))
         return self.after(pooled + self.branch(maps)), places
 
@@ -146,7 +146,7 @@ class Up(nn.Module):
     def forward(self, maps: Float[Tensor, "b _ _ _"], places: Tensor | None = None) -> Float[Tensor, "b _ _ _"]:
         kept = self.shortcut(maps)
         if places is not None:
-            kept = functional.max_unpool2d(kept, places, 2)
+            kept = functional.max_unpool2d(kept, places, (2, 2))
         return functional.relu(kept + self.branch(maps))
 
 
@@ -205,7 +205,7 @@ class ENet:
 
     presets: ClassVar[Presets] = {
         "smoke": {"encoder_steps": 2, "steps": 2, "batch": 2},
-        "small": {"encoder_steps": 200, "steps": 200, "batch": 8, "lr": 2e-3, "decay_every": 150},
+        "small": {"encoder_steps": 150, "steps": 150, "batch": 8, "lr": 3e-3, "decay_every": 120},
         "gpu": {"encoder_steps": 2500, "steps": 2500, "lr": 1e-3, "decay_every": 2000},
     }
     search: ClassVar[Search] = {"lr": "log(1e-4, 1e-2)", "weight_decay": "log(1e-6, 1e-2)"}

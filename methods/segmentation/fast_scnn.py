@@ -17,7 +17,7 @@ Departures: scales and crops are the task's (theirs: 0.5 to 2, and changes of co
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -99,7 +99,7 @@ class FastSCNN:
 
     presets: ClassVar[Presets] = {
         "smoke": {"steps": 2, "batch": 2},
-        "small": {"steps": 400, "batch": 8},
+        "small": {"steps": 600, "batch": 8},
         "gpu": {"steps": 6000, "batch": 16},
     }
     search: ClassVar[Search] = {"lr": "log(1e-3, 0.3)", "weight_decay": "log(1e-6, 1e-2)"}
@@ -117,11 +117,8 @@ class FastSCNN:
         depthwise = [m.weight for m in net.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
         kept = {id(weight) for weight in depthwise}
         others = [p for p in (*net.parameters(), *heads.parameters()) if id(p) not in kept]
-        optimizer = torch.optim.SGD(
-            [{"params": others, "weight_decay": self.weight_decay}, {"params": depthwise}],
-            self.lr,
-            momentum=self.momentum,
-        )
+        groups: list[dict[str, Any]] = [{"params": others, "weight_decay": self.weight_decay}, {"params": depthwise}]
+        optimizer = torch.optim.SGD(groups, self.lr, momentum=self.momentum)
         schedule = poly(optimizer, self.steps, self.power)
         batches = problem.batches(self.batch, run)
 

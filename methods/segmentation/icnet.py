@@ -127,7 +127,7 @@ class ICNet:
 
     presets: ClassVar[Presets] = {
         "smoke": {"steps": 2, "batch": 2},
-        "small": {"steps": 300, "batch": 8},
+        "small": {"steps": 350, "batch": 8},
         "gpu": {"steps": 3000},
     }
     search: ClassVar[Search] = {"lr": "log(1e-4, 0.1)", "weight_decay": "log(1e-6, 1e-2)"}

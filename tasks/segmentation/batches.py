@@ -56,6 +56,11 @@ class Augmented:
             raise UserError(
                 "segmentation: this data set has no images to learn from; it is for suites with `stages: [profile]`"
             )
+        if not scales or min(scales) <= 0:
+            raise UserError(
+                f"segmentation: scales must be above 0, and one at least, got {list(scales)}; "
+                "set them with --set segmentation.scales=[1.0]"
+            )
         self._batches = Batches((images.to(run.device), labels.to(run.device)), size, run)
         self._seed = run.stream()
         self._batch = 0

@@ -82,7 +82,7 @@ def draw_scene(random: Rng, size: tuple[int, int], place: int) -> tuple[UInt8[nd
     for side in (-1, 1):
         _houses(canvas, random, street.wall(side))
     _furnish(canvas, random, street)
-    _near_by(canvas, random, street, place)
+    _near_by(canvas, random, place)
     return _developed(canvas, random, street, hazy), canvas.labels
 
 
@@ -170,7 +170,7 @@ def _skyline(canvas: Canvas, random: Rng) -> None:
     blocks = np.repeat(random.uniform(3, 18, 64), random.integers(2, max(3, camera.width // 10), 64))[: camera.width]
     tops = np.zeros(camera.width)
     tops[: len(blocks)] = blocks
-    shades = np.repeat(random.uniform(-25, 25, 64), 16)[np.arange(camera.width) * 16 * 64 // (16 * camera.width)]
+    shades = random.uniform(-25, 25, 64)[np.arange(camera.width) * 64 // camera.width]
     band = slice(0, min(camera.height, math.ceil(camera.horizon + camera.focal * camera.above / FAR)))
     height = camera.above - (camera.rows[band] - camera.horizon) * metres
     far = canvas.depth[band] > FAR
@@ -289,7 +289,7 @@ NEAR_BY: tuple[tuple[Painter, float], ...] = (
 """And how far to the side."""
 
 
-def _near_by(canvas: Canvas, random: Rng, street: Street, place: int) -> None:  # noqa: ARG001
+def _near_by(canvas: Canvas, random: Rng, place: int) -> None:
     painter, aside = NEAR_BY[place % len(NEAR_BY)]
     painter(canvas, random, random.choice([-1, 1]) * aside * random.uniform(0.8, 1.1), random.uniform(5, 6.8))
 

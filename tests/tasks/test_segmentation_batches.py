@@ -136,3 +136,9 @@ def test_without_images_there_is_nothing_to_learn_from():
     empty = torch.empty(0, 3, 8, 8, dtype=torch.uint8)
     with pytest.raises(UserError, match=r"has no images to learn from; .*stages: \[profile\]"):
         Augmented(empty, empty[:, 0], 2, Run(seed=0), crop=(8, 8), scales=(1.0,))
+
+
+@pytest.mark.parametrize("scales", [(), (1.0, 0.0)])
+def test_scales_that_leave_no_image_are_refused(scales):
+    with pytest.raises(UserError, match=r"scales must be above 0, and one at least, .*--set segmentation\.scales"):
+        batches(Run(seed=0), scales=scales)

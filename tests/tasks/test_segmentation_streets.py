@@ -100,10 +100,11 @@ def test_a_far_pole_is_still_a_pixel_wide():
 
 
 def test_a_scene_depends_on_the_seed_the_part_and_its_number_alone():
-    two, three = draw_part("train", 2, (64, 128), 4), draw_part("train", 3, (64, 128), 4)
-    assert torch.equal(two.images, three.images[:2])
-    assert torch.equal(two.labels, three.labels[:2])
-    assert len({image.numpy().tobytes() for image in three.images}) == 3
+    two, eight = draw_part("train", 2, (64, 128), 4), draw_part("train", 8, (64, 128), 4)
+    assert torch.equal(two.images, eight.images[:2])
+    assert torch.equal(two.labels, eight.labels[:2])
+    # In both the same class stands near by, and all else differs.
+    assert (eight.labels[0] != eight.labels[7]).double().mean() > 0.1
     for other in (draw_part("test", 2, (64, 128), 4), draw_part("train", 2, (64, 128), 5)):
         assert not torch.equal(other.images, two.images)
 
@@ -111,9 +112,13 @@ def test_a_scene_depends_on_the_seed_the_part_and_its_number_alone():
 @pytest.mark.parametrize("seed", range(4))
 def test_seven_scenes_have_every_class(seed):
     labels = draw_part("test", 7, (64, 128), seed).labels
-    counts = labels.flatten().bincount(minlength=256)
-    assert (counts[: len(CAMVID_CLASSES)] >= 10).all()
-    assert counts[len(CAMVID_CLASSES) : IGNORE].sum() == 0
+    counts = torch.stack([scene.flatten().bincount(minlength=256) for scene in labels])
+    assert (counts.sum(0)[: len(CAMVID_CLASSES)] >= 10).all()
+    assert counts[:, len(CAMVID_CLASSES) : IGNORE].sum() == 0
+    # One after another stands near by. At most 6.8 m ahead a metre has 64 x 0.95 / 6.8 = 9 pixels, so that a sign's
+    # disc of 0.64 m has 26, and the thinnest pole of 4.5 m, a pixel wide, 25 or more.
+    near = ("pole", "sign", "fence", "car", "pedestrian", "bicyclist", "tree")
+    assert [name for place, name in enumerate(near) if counts[place, CAMVID_CLASSES.index(name)] < 20] == []
 
 
 def test_classes_are_as_uneven_as_on_a_street():
@@ -170,7 +175,7 @@ def test_colour_alone_does_not_tell_the_classes():
     task = Segmentation(height=64, crop_height=64, crop_width=64, scenes=28, test_scenes=7)
     problem, held_out = task.load("streets", "smoke", 0)
 
-    def fitted(net: nn.Module, lr: float, steps: int = 160) -> float:
+    def fitted(net: nn.Module, lr: float, steps: int) -> float:
         batches = problem.batches(8, Run(seed=0))
         optimizer = torch.optim.Adam(net.parameters(), lr)
         for _ in range(steps):
@@ -182,7 +187,7 @@ def test_colour_alone_does_not_tell_the_classes():
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        by_colour, by_network = fitted(nn.Conv2d(3, 11, 1), 5e-2), fitted(Small(), 1e-2)
-    # Measured here: 12.6 % and 22.5 %; with 100 scenes and 400 steps 12.6 % and 35.9 %.
+        by_colour, by_network = fitted(nn.Conv2d(3, 11, 1), 5e-2, 80), fitted(Small(), 1e-2, 120)
+    # Measured here: 10.5 % and 21.9 %. More steps help the network alone; docs/segmentation.md has the figures.
     assert by_colour < 15
     assert by_network > by_colour + 6
