@@ -29,7 +29,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from bench import Count, Natural, NonNegative, Positive, Presets, Run, Search, UnitInterval, method
+from bench import Count, Natural, NonNegative, Positive, Presets, Run, Search, UnitInterval, UserError, method
 from bench.training import Memory, descend, frozen
 from methods.segmentation._recipe import drawn
 from methods.segmentation.fasterseg.architecture import Architecture
@@ -55,6 +55,10 @@ from tasks.segmentation import Augmented, SegmentationProblem
 
 STUDENT_WIDTH = 2
 """8 of 12: of the student's stem, and of what enters its heads."""
+
+
+FEWEST_COLUMNS = 6
+"""With fewer there is hardly a choice of where to go down."""
 
 
 @method("segmentation", paper="fasterseg")
@@ -215,6 +219,11 @@ class FasterSegSearch:
     }
 
     def fit(self, problem: SegmentationProblem, run: Run) -> nn.Module:
+        if self.layers < FEWEST_COLUMNS:
+            raise UserError(
+                f"segmentation/fasterseg-search: layers must be at least {FEWEST_COLUMNS}, got {self.layers}; "
+                f"set it with --set fasterseg-search.layers={FEWEST_COLUMNS}"
+            )
         scales = {"student": Scale(self.channels, STUDENT_WIDTH, STUDENT_WIDTH)}
         if self.teacher:
             scales["teacher"] = Scale(self.channels, FULL, FULL)
