@@ -206,7 +206,7 @@ class ENet:
     presets: ClassVar[Presets] = {
         "smoke": {"encoder_steps": 2, "steps": 2, "batch": 2},
         "small": {"encoder_steps": 150, "steps": 150, "batch": 8, "lr": 3e-3, "decay_every": 120},
-        "gpu": {"encoder_steps": 2500, "steps": 2500, "lr": 1e-3, "decay_every": 2000},
+        "gpu": {"encoder_steps": 2000, "steps": 2000, "lr": 1e-3, "decay_every": 1600},
     }
     search: ClassVar[Search] = {"lr": "log(1e-4, 1e-2)", "weight_decay": "log(1e-6, 1e-2)"}
 
