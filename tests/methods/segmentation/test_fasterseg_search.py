@@ -193,8 +193,11 @@ def test_the_weight_of_the_term_follows_the_derived_networks(
     assert run.curves()["search/latency_weight"].y == pytest.approx(expected)
 
 
-def test_a_resumed_search_goes_on_with_the_table_it_began_with(problem: SegmentationProblem, tmp_path: Path) -> None:
-    """In another process the device would be timed anew, and never the same."""
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_resumed_search_goes_on_with_the_table_and_the_weight_that_it_had(
+    problem: SegmentationProblem, tmp_path: Path, lost: bool
+) -> None:
+    """In another process the device is timed anew where that phase was too short to be saved, and never the same."""
 
     class Killed(BaseException):
         pass
@@ -203,11 +206,15 @@ def test_a_resumed_search_goes_on_with_the_table_it_began_with(problem: Segmenta
         if phase == "search":
             raise Killed
 
-    begun = Run(seed=0, checkpoints=tmp_path, save_every_s=0.0, on_step=kill)
+    settings = {"table": "measured", "teacher": False, "search_epochs": 2, "fps_low": 1.0, "fps_high": 2.0}
     with pytest.raises(Killed):
-        searched(problem, begun, table="measured", teacher=False)
+        searched(problem, Run(seed=0, checkpoints=tmp_path, save_every_s=0.0, on_step=kill), **settings)
+    begun = torch.load(tmp_path / "search.pt", weights_only=True)["state"]["memory"]
     measuring.timed.cache_clear()
-    _, ended = searched(problem, Run(seed=0, checkpoints=tmp_path, save_every_s=0.0), table="measured", teacher=False)
+    if lost:
+        (tmp_path / "latency.pt").unlink()
+    _, ended = searched(problem, Run(seed=0, checkpoints=tmp_path, save_every_s=0.0), **settings)
     assert ended.resumed
-    assert measuring.timed.cache_info().misses == 0
-    assert ended.artefacts["latency_table"] == begun.artefacts["latency_table"]
+    assert (measuring.timed.cache_info().misses > 0) == lost
+    assert ended.artefacts["latency_table"] == begun["table"]
+    assert ended.curves()["search/latency_weight"].y == pytest.approx([0.01, 0.005])
