@@ -218,3 +218,6 @@ def test_a_resumed_search_goes_on_with_the_table_and_the_weight_that_it_had(
     assert (measuring.timed.cache_info().misses > 0) == lost
     assert ended.artefacts["latency_table"] == begun["table"]
     assert ended.curves()["search/latency_weight"].y == pytest.approx([0.01, 0.005])
+    # The last epoch's, by the table in the loop, and the derivation's, by the one in the record.
+    by_table = ended.artefacts["architecture"]["student"]["candidates"][0]["latency_ms"]
+    assert ended.curves()["search/latency_exits_16_ms"].y[-1] == pytest.approx(by_table, rel=1e-6)
