@@ -29,7 +29,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from bench import Count, Natural, NonNegative, Positive, Presets, Run, Search, UnitInterval, method
+from bench import Count, Natural, NonNegative, Positive, Presets, Run, Search, UnitInterval, UserError, method
 from bench.training import Memory, descend, frozen
 from methods.segmentation._recipe import drawn
 from methods.segmentation.fasterseg.architecture import Architecture
@@ -38,7 +38,7 @@ from methods.segmentation.fasterseg.genotype import Genotype
 from methods.segmentation.fasterseg.latency import next_weight, regulariser
 from methods.segmentation.fasterseg.measuring import Geometry, counted, timed_table, timing_rules
 from methods.segmentation.fasterseg.network import DerivedNetwork
-from methods.segmentation.fasterseg.prices import Prices, released_prices
+from methods.segmentation.fasterseg.prices import prices_from, released_prices
 from methods.segmentation.fasterseg.searching import (
     Hard,
     Pricing,
@@ -55,6 +55,10 @@ from tasks.segmentation import Augmented, SegmentationProblem
 
 STUDENT_WIDTH = 2
 """8 of 12: of the student's stem, and of what enters its heads."""
+
+
+FEWEST_COLUMNS = 6
+"""With fewer there is hardly a choice of where to go down."""
 
 
 @method("segmentation", paper="fasterseg")
@@ -76,7 +80,7 @@ class FasterSegSearch:
     fps_low: Positive = 155.0
     """If either derived student is at most this fast by the table, the weight is doubled."""
     fps_high: Positive = 175.0
-    """If either reaches this, it is halved."""
+    """If either reaches this, it is halved. Both speeds are made for 16 columns: fewer are faster."""
 
     table: Literal["measured", "released", "macs"] = "measured"
     """Latencies of the device of this fit; those that the authors released, of a GTX 1080Ti; or multiply-adds."""
@@ -176,7 +180,9 @@ class FasterSegSearch:
             "search_crop_height": 96,
             "search_crop_width": 128,
             "reduction": 1.0,
-            "architecture_lr": 1e-2,
+            "architecture_lr": 2e-2,
+            "fps_low": 240.0,
+            "fps_high": 270.0,
             "epochs": 150,
             "teacher_epochs": 150,
             "epoch_steps": 1,
@@ -215,6 +221,11 @@ class FasterSegSearch:
     }
 
     def fit(self, problem: SegmentationProblem, run: Run) -> nn.Module:
+        if self.layers < FEWEST_COLUMNS:
+            raise UserError(
+                f"segmentation/fasterseg-search: layers must be at least {FEWEST_COLUMNS}, got {self.layers}; "
+                f"set it with --set fasterseg-search.layers={FEWEST_COLUMNS}"
+            )
         scales = {"student": Scale(self.channels, STUDENT_WIDTH, STUDENT_WIDTH)}
         if self.teacher:
             scales["teacher"] = Scale(self.channels, FULL, FULL)
@@ -224,34 +235,33 @@ class FasterSegSearch:
         }
         geometry = Geometry(problem.workload_size, problem.classes, tuple(scales.items()))
         # What later phases depend on is in the state of each, so that a resumed one finds what it began with.
-        memory = Memory(table={}, agreement=[], weight=self.latency_weight)
-        prices = self._prices(geometry, memory, run)
-        run.artefact("latency_table", prices.to_json())
-        if self.unit == "published":
-            prices = in_published_units(prices, architectures["student"])
+        memory = Memory(groups={}, table={}, agreement=[], weight=self.latency_weight)
+        self._price(geometry, memory, run)
         supernet = drawn(lambda: Supernet(self.layers, scales, problem.classes), problem.seed, "supernet")
         supernet.to(run.device)
-        pricing = Pricing(prices, self.zconv2_price, self.keying)
-        self._search(problem, run, supernet, architectures, pricing, memory)
-        genotypes = self._derive(problem, run, supernet, architectures, pricing)
+        self._search(problem, run, supernet, architectures, memory)
+        run.artefact("latency_table", memory.table)
+        genotypes = self._derive(problem, run, supernet, architectures, self._pricing(memory, architectures))
 
         taught = None
         if self.teacher:
-            taught = self._network(problem, run, "teacher", genotypes["teacher"])
-            self._train(taught, "teacher", self.teacher_epochs, problem, run, None)
-            taught.eval()
-        net = self._network(problem, run, "student", genotypes["student"])
-        self._train(net, "student", self.epochs, problem, run, taught)
+            taught = self._train(genotypes["teacher"], "teacher", self.teacher_epochs, problem, run, None).eval()
+        net = self._train(genotypes["student"], "student", self.epochs, problem, run, taught)
         return finished(net, genotypes["student"], problem.classes, deployed=self.deployed)
 
-    def _prices(self, geometry: Geometry, memory: Memory, run: Run) -> Prices:
-        """The table, in milliseconds of its own device."""
-        if self.table == "released":
-            return released_prices()
-        if self.table == "macs":
-            return counted(geometry)
-        rules = timing_rules(self.table_warmup, self.table_seconds, self.table_calls)
-        return timed_table(geometry, memory, run, rules, layers=self.layers, networks=self.agreement_networks)
+    def _price(self, geometry: Geometry, memory: Memory, run: Run) -> None:
+        """Puts the table into `memory`, in milliseconds of its own device."""
+        if self.table == "measured":
+            rules = timing_rules(self.table_warmup, self.table_seconds, self.table_calls)
+            timed_table(geometry, memory, run, rules, layers=self.layers, networks=self.agreement_networks)
+        else:
+            memory.table = (released_prices() if self.table == "released" else counted(geometry)).to_json()
+
+    def _pricing(self, memory: Memory, architectures: dict[str, Architecture]) -> Pricing:
+        prices = prices_from(memory.table)
+        if self.unit == "published":
+            prices = in_published_units(prices, architectures["student"])
+        return Pricing(prices, self.zconv2_price, self.keying)
 
     def _search(
         self,
@@ -259,7 +269,6 @@ class FasterSegSearch:
         run: Run,
         supernet: Supernet,
         architectures: dict[str, Architecture],
-        pricing: Pricing,
         memory: Memory,
     ) -> None:
         """Pre-trains the supernet on half of the images; then its weights on those, its architecture on the others."""
@@ -275,6 +284,7 @@ class FasterSegSearch:
         weights, schedule = self._weights(supernet, self.pretrain_lr, self.pretrain_epoch_steps)
         firsts = batches(0, self.pretrain_batch, (self.pretrain_crop_height, self.pretrain_crop_width))
         state: dict[str, Any] = {"supernet": supernet, "weights": weights, "schedule": schedule, "first": firsts}
+        state["memory"] = memory
         for step in run.steps(self.pretrain_epochs * self.pretrain_epoch_steps, state, name="pretrain"):
             images, labels = next(firsts)
             loss = pretraining_loss(supernet, architectures, images, labels, hard, run.generator)
@@ -291,13 +301,14 @@ class FasterSegSearch:
         }
         student = architectures["student"]
         scale = Scale(self.channels, STUDENT_WIDTH, STUDENT_WIDTH)
-        prices = pricing.prices.tensor(pricing.zconv2)
-        stem_ms = pricing.prices.fixed["student"].stem
         state = {"supernet": supernet, "weights": weights, "schedule": schedule, "first": firsts, "second": seconds}
         state |= {"memory": memory}
         state |= {f"architecture-{name}": architecture for name, architecture in architectures.items()}
         state |= {f"optimizer-{name}": optimizer for name, optimizer in optimizers.items()}
+        pricing: Pricing | None = None
         for step in run.steps(self.search_epochs * self.search_epoch_steps, state, name="search"):
+            # Not before the loop: only now has a resumed search the table that it began with.
+            pricing = pricing or self._pricing(memory, architectures)
             images, labels = next(seconds)
             for name, optimizer in optimizers.items():
                 with frozen(supernet):
@@ -305,7 +316,9 @@ class FasterSegSearch:
                     loss = heads_loss(maps, labels, hard)
                     run.log(step, **{f"{name}_loss": loss})
                     if name == "student" and self.regulariser != "none":
-                        term = regulariser(self.regulariser, student, prices, stem_ms, run.generator, self.accumulation)
+                        term = regulariser(
+                            self.regulariser, student, *pricing.of_cells, run.generator, self.accumulation
+                        )
                         run.log(step, latency_term_ms=term)
                         loss = loss + memory.weight * term
                     descend(optimizer, loss)
@@ -356,18 +369,16 @@ class FasterSegSearch:
         run.artefact("architecture", told)
         return genotypes
 
-    def _network(self, problem: SegmentationProblem, run: Run, name: str, genotype: Genotype) -> DerivedNetwork:
-        return drawn(lambda: DerivedNetwork(genotype, problem.classes), problem.seed, name).to(run.device)
-
     def _train(
         self,
-        net: DerivedNetwork,
+        genotype: Genotype,
         phase: str,
         epochs: int,
         problem: SegmentationProblem,
         run: Run,
         taught: nn.Module | None,
-    ) -> None:
+    ) -> DerivedNetwork:
+        net = drawn(lambda: DerivedNetwork(genotype, problem.classes), problem.seed, phase).to(run.device)
         train(
             net,
             phase,
@@ -386,3 +397,4 @@ class FasterSegSearch:
             distillation=self.distillation,
             distillation_weight=self.distillation_weight,
         )
+        return net

@@ -36,6 +36,9 @@ Table = Literal["measured", "released", "macs"]
 MACS_A_MS = 1e9
 """What a counted table takes for a millisecond: any number would do, since tables are scaled before use."""
 
+FEWEST_CALLS = 5
+"""An entry is timed so often, however long that takes: a median of fewer says little on a machine that is not quiet."""
+
 NETWORK_TIMES = 20
 """A whole network is timed for so many times as long as an operator."""
 
@@ -166,7 +169,7 @@ def timing_rules(warmup_calls: int, seconds: float, calls: int) -> LatencyRules:
         warmup_s=0.0,
         warmup_limit_s=10 * seconds,
         settle=False,
-        samples=1,
+        samples=min(FEWEST_CALLS, calls),
         seconds=seconds,
         limit_s=10 * seconds,
         enough_samples=calls,
@@ -219,16 +222,17 @@ def rank_correlation(pairs: list[tuple[float, float]]) -> float:
 
 def timed_table(
     geometry: Geometry, memory: Memory, run: Run, rules: LatencyRules, *, layers: int, networks: int
-) -> Prices:
+) -> None:
     """A table of the run's device, in two phases of a fit: the prices, and random networks whose latency they tell.
 
-    `memory` keeps both; what the comparison gave is an artefact.
+    `memory` keeps all of it, and the table as plain values; what the comparison gave is an artefact.
     """
     names = groups(geometry)
     with Neighbours(run.device) as neighbours:
         for step in run.steps(len(names), {"memory": memory}, name="latency"):
-            memory.table[names[step]] = timed(names[step], geometry, str(run.device), rules)
-    prices = assembled(memory.table, geometry)
+            memory.groups[names[step]] = timed(names[step], geometry, str(run.device), rules)
+    prices = assembled(memory.groups, geometry)
+    memory.table = prices.to_json()
     generator = torch.Generator().manual_seed(derive_seed(run.seed, "fasterseg", "agreement"))
     meter = clock(
         run.device, replace(rules, seconds=NETWORK_TIMES * rules.seconds, limit_s=NETWORK_TIMES * rules.limit_s)
@@ -241,4 +245,3 @@ def timed_table(
         predicted, measured = zip(*memory.agreement, strict=True)
         told: dict[str, Any] = {"predicted_ms": list(predicted), "measured_ms": list(measured)}
         run.artefact("latency_agreement", told | {"spearman": rank_correlation(memory.agreement)} | neighbours.detail)
-    return prices

@@ -121,16 +121,21 @@ class DerivedNetwork(nn.Module):
     def _features(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What the heads take."""
         shared, scale, shared_taps = self.shared.run(self.stem(images), 8, {})
-        f32, _, taps = self.cells["32"].run(shared, scale, shared_taps)
+        f32, _, taps = self._branch(32).run(shared, scale, shared_taps)
         at_16 = taps[16]
         refined = self.refine32[1](self.refine32[0](f32, taps[16]), taps[8])
         if "16" in self.cells:
-            other, _, other_taps = self.cells["16"].run(shared, scale, shared_taps)
+            other, _, other_taps = self._branch(16).run(shared, scale, shared_taps)
             at_16 = torch.cat([at_16, resized(other, _size(at_16))], 1)
             other = self.refine16[0](other, other_taps[8])
         else:
-            other, _, _ = self.cells["8"].run(shared, scale, shared_taps)
+            other, _, _ = self._branch(8).run(shared, scale, shared_taps)
         return self.fusion(torch.cat([refined, resized(other, _size(refined))], 1)), at_16, f32
+
+    def _branch(self, stride: int) -> Cells:
+        branch = self.cells[str(stride)]
+        assert isinstance(branch, Cells)
+        return branch
 
     def _at_size_of(self, images: Tensor, logits: Tensor) -> Tensor:
         return resized(logits, _size(images))

@@ -84,12 +84,13 @@ def prices_from(value: Mapping[str, Any]) -> Prices:
 
 
 def _fixed(value: Mapping[str, Any]) -> Fixed:
-    return Fixed(**{name: tuple(ms) if isinstance(ms, (list, tuple)) else ms for name, ms in value.items()})
+    plain: dict[str, Any] = {name: tuple(ms) if isinstance(ms, list | tuple) else ms for name, ms in value.items()}
+    return Fixed(**plain)
 
 
 def _times(value: Mapping[str, Any], factor: float) -> dict[str, Any]:
     return {
-        name: [factor * each for each in ms] if isinstance(ms, (list, tuple)) else factor * ms
+        name: [factor * each for each in ms] if isinstance(ms, list | tuple) else factor * ms
         for name, ms in value.items()
     }
 

@@ -3,6 +3,7 @@
 b images, k classes, h w pixels
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -130,6 +131,11 @@ class Pricing:
     prices: Prices
     zconv2: Zconv2Price
     keying: Keying
+
+    @functools.cached_property
+    def of_cells(self) -> tuple[Tensor, float]:
+        """All cells, and the student's stem."""
+        return self.prices.tensor(self.zconv2), self.prices.fixed["student"].stem
 
     def latencies(self, architecture: Architecture, scale: Scale, network: str, *, skips: bool = True) -> list[float]:
         """Of the networks that would be derived now, by pair of exits."""

@@ -63,6 +63,7 @@ class Supernet(nn.Module):
     def forward(self, images: Float[Tensor, "b 3 h w"], network: str, mixture: Mixture) -> list[Tensor]:
         """Logits of the five heads of a network, each `b k h/8 w/8`."""
         ends = self.ends[network]
+        assert isinstance(ends, Ends)
         along: list[Tensor | None] = [ends.stem(images), None, None]
         above: list[Tensor | None] = [None, None, None]
         for layer in range(self.layers):

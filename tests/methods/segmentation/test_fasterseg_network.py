@@ -13,7 +13,7 @@ from methods.segmentation._recipe import drawn
 from methods.segmentation.fasterseg import genotype as genotypes
 from methods.segmentation.fasterseg.genotype import Genotype, from_json, student, teacher
 from methods.segmentation.fasterseg.network import DerivedNetwork
-from methods.segmentation.fasterseg.operators import OPS, Op, operator
+from methods.segmentation.fasterseg.operators import OPS, Op, operator, resized
 
 PUBLISHED = {"student": student(), "teacher": teacher()}
 
@@ -216,6 +216,12 @@ def test_an_operator_keeps_an_even_size_or_halves_it(op: Op, stride: int) -> Non
     outputs = 4 if op == "skip" and stride == 1 else 6
     shape = operator(op, 4, outputs, stride)(torch.rand(2, 4, 12, 20)).shape
     assert shape == (2, outputs, 12 // stride, 20 // stride)
+
+
+def test_corners_are_aligned_when_a_map_is_resized() -> None:
+    """Between 0 and 3 the three inner points of five are a quarter, a half and three quarters of the way."""
+    row = torch.arange(4.0).expand(1, 1, 4, 4)
+    torch.testing.assert_close(resized(row, (4, 5))[0, 0, 0], torch.tensor([0.0, 0.75, 1.5, 2.25, 3.0]))
 
 
 def test_a_skip_is_the_identity() -> None:

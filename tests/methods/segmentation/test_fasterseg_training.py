@@ -1,5 +1,6 @@
 """FasterSeg's training: distillation, hard pixels at three heads, step sizes, and what is left for deployment."""
 
+import itertools
 import math
 from typing import Any
 
@@ -111,7 +112,7 @@ def test_a_crop_without_labels_has_a_loss_of_zero() -> None:
 def test_a_higher_threshold_keeps_no_fewer_pixels_and_a_sixteenth_always_stays() -> None:
     sure = 8 * logits()  # so that few pixels are hard
     kept = [hard_pixels(sure, labels(), threshold, 6) for threshold in (0.0, 0.2, 0.5, 0.7, 1.0)]
-    assert all((lower <= higher).all() for lower, higher in zip(kept, kept[1:], strict=False))
+    assert all((lower <= higher).all() for lower, higher in itertools.pairwise(kept))
     assert kept[0].sum() == 6
     assert kept[-1].sum() == (labels() != IGNORE).sum()
 
