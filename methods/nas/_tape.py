@@ -1,15 +1,15 @@
 """Gradients of all outputs of a batch by all weights: one forward pass, then sweeps back with many outputs at once.
 
-Batch norm with the statistics of the batch couples the images: the gradient of one image's output runs back through all
-of them, so n outputs cost n backward passes and no per-sample trick applies. Here they share a sweep: what flows back
-has one more axis in front, and every operation takes it whole, in the form that is fastest for a few channels:
+Batch norm couples the images of a batch: the gradient of one output runs back through all of them, so n outputs cost n
+backward passes and no per-sample trick applies. Here they share a sweep: what flows back has one more axis in front,
+and every operation takes it whole, in the form that is fastest for a few channels:
 
     convolution, by its input    1x1: a product of matrices; other kernels: a forward convolution with them mirrored
     convolution, by its kernel   a product of matrices with patches that are unfolded once
     average of 3 x 3             two products with banded matrices, since sums and counts separate
     ReLU, average of one input   once for all edges that start there
 
-What has no rule falls back to `torch.func.vjp`, so that any network will do that draws nothing at random.
+What has no rule falls back to `torch.func.vjp`: any network will do that draws nothing at random.
 
 n images, k outputs in one sweep, c d channels, h w i j pixels, p pixels of all images, f entries of a patch
 """
@@ -47,11 +47,10 @@ class Tape(TorchFunctionMode):
         self.tracked = {id(source) for source in sources}
         self.once: dict[tuple[Any, ...], Tensor] = {}
         self.patches: dict[tuple[int, Geometry], Tensor] = {}
+        # Convolutions by their input: those that share one are taken back together, with more channels.
         self.waiting: dict[int, list[Waiting]] = {}
-        """Convolutions by their input: those that share one are taken back together, with more channels."""
-
+        # The last product: what was multiplied, by what, and the result.
         self.scaled: tuple[Tensor | None, float, Tensor] = (None, 1.0, torch.empty(0))
-        """The last product: what was multiplied, by what, and the result."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
