@@ -100,9 +100,9 @@ class TENAS:
             region_batches=self.region_batches,
             region_batch=self.region_batch,
         )
-        return Found(self.search(problem.space, measure, run))
+        return Found(self.find(problem.space, measure, run))
 
-    def search(self, space: Space, measure: Measure, run: Run) -> Architecture:
+    def find(self, space: Space, measure: Measure, run: Run) -> Architecture:
         """Prunes all operators of a space to an architecture, by whatever measures networks."""
         number = self.prune_number if space.kept is None else self.prune_number_darts
         state = {"search": Memory(alive=everything(space), candidates=0, dropped=[])}

@@ -178,7 +178,7 @@ def planted(space, seed: int) -> Planted:
 def test_the_planted_best_operator_survives_on_every_edge(score, rule, seed):
     measure = planted(NAS_BENCH_201, seed)
     search = TENAS(score=score, rule=rule, repeats=1, decimals=9)
-    found = search.search(NAS_BENCH_201, measure, Run(seed=0))
+    found = search.find(NAS_BENCH_201, measure, Run(seed=0))
     assert list(found.choice) == measure.worth.argmax(dim=1).tolist()
 
 
@@ -186,7 +186,7 @@ def test_the_planted_best_operator_survives_on_every_edge(score, rule, seed):
 def test_in_the_darts_space_the_two_best_edges_of_every_node_are_kept(number):
     measure = planted(DARTS, 5)
     search = TENAS(prune_number_darts=number, repeats=1, decimals=9)
-    found = search.search(DARTS, measure, Run(seed=0))
+    found = search.find(DARTS, measure, Run(seed=0))
     best, operator = measure.worth.max(dim=1)
     for group in groups(DARTS):
         kept = sorted(group, key=lambda edge: best[edge])[-2:]
@@ -207,7 +207,7 @@ def test_in_the_darts_space_the_two_best_edges_of_every_node_are_kept(number):
 def test_published_numbers_of_evaluated_candidates(space, settings, candidates, base, common, repeats):
     measure = planted(space, 0)
     run = Run(seed=0)
-    TENAS(common_random_numbers=common, repeats=repeats, **settings).search(space, measure, run)
+    TENAS(common_random_numbers=common, repeats=repeats, **settings).find(space, measure, run)
     assert run.artefacts["candidates"] == candidates
     # Each is measured without it and, unless all share one, before; by both indicators.
     expected = repeats * (candidates + base) if common else repeats * 2 * candidates
@@ -219,7 +219,7 @@ def test_one_score_never_asks_for_the_other():
     for score, other in (("kappa", "regions"), ("regions", "kappa")):
         measure = planted(NAS_BENCH_201, 0)
         run = Run(seed=0)
-        TENAS(score=score).search(NAS_BENCH_201, measure, run)
+        TENAS(score=score).find(NAS_BENCH_201, measure, run)
         assert {name for name, *_ in measure.seen} == {score}
         assert f"prune/{other}" not in run.curves()
 
@@ -236,14 +236,14 @@ def test_ranks_are_over_all_edges():
 
 def test_after_each_round_every_edge_with_several_operators_has_lost_the_number():
     run = Run(seed=0)
-    TENAS(prune_number_darts=2, repeats=1, score="regions").search(DARTS, planted(DARTS, 0), run)
+    TENAS(prune_number_darts=2, repeats=1, score="regions").find(DARTS, planted(DARTS, 0), run)
     assert run.curves()["prune/alive"].y == [28 * 7, 28 * 5, 28 * 3]
     assert run.curves()["edges/alive"].y == [28] * 6
 
 
 def places(**settings) -> list[tuple[str, Place, Place]]:
     measure = planted(NAS_BENCH_201, 0)
-    TENAS(repeats=2, **settings).search(NAS_BENCH_201, measure, Run(seed=0))
+    TENAS(repeats=2, **settings).find(NAS_BENCH_201, measure, Run(seed=0))
     return measure.seen
 
 
