@@ -14,7 +14,7 @@ What has no rule falls back to `torch.func.vjp`: any network will do that draws 
 n images, k outputs in one sweep, c d channels, h w i j pixels, p pixels of all images, f entries of a patch
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -23,6 +23,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.grad import conv2d_input
 from torch.overrides import TorchFunctionMode
+
+from methods.nas._nested import replaced, tensors
 
 Pull = Callable[[Tensor], Sequence[Tensor | None]]
 """From the cotangents of an output, with the axis k in front, to those of each input."""
@@ -150,28 +152,6 @@ class Sums:
     def take(self, value: Tensor) -> Tensor:
         self._own.discard(id(value))
         return self.values.pop(id(value))
-
-
-def tensors(values: Any) -> Iterator[Tensor]:
-    """The tensors among arguments, however nested."""
-    if isinstance(values, Tensor):
-        yield values
-    elif isinstance(values, list | tuple):
-        for value in values:
-            yield from tensors(value)
-    elif isinstance(values, Mapping):
-        yield from tensors(tuple(values.values()))
-
-
-def replaced(values: Any, others: Mapping[int, Tensor]) -> Any:
-    """The same arguments with other tensors, by the ids of those that they take the place of."""
-    if isinstance(values, Tensor):
-        return others.get(id(values), values)
-    if isinstance(values, list | tuple):
-        return type(values)(replaced(value, others) for value in values)
-    if isinstance(values, dict):
-        return {name: replaced(value, others) for name, value in values.items()}
-    return values
 
 
 # Rules: each records and returns the output, or returns None to leave it to torch's own derivative --------------------
