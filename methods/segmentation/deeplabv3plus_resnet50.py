@@ -15,7 +15,7 @@ class DeepLabV3PlusResNet50(DeepLabV3Plus):
 
     presets: ClassVar[Presets] = {
         "smoke": {"steps": 2, "batch": 2},
-        "small": {"steps": 50, "batch": 8, "lr": 0.05},
+        "small": {"steps": 50, "batch": 8, "lr": 0.02},
         "gpu": {"steps": 1500, "lr": 0.05},
     }
 
