@@ -2,7 +2,7 @@
 
 from matplotlib.ticker import MaxNLocator
 
-from bench.stats import Association, association
+from bench.stats import Association, association, correlation
 from reports.board import Board, Quantity
 from reports.house_style import INK, canvas, render
 from reports.numbers import fixed, significant
@@ -16,6 +16,20 @@ LEAST = 5
 """Methods: the order of fewer is soon alike by chance."""
 
 LABELLED = 12
+
+ROUNDING = 1e-9
+
+
+def same_order(board: Board, other: Quantity) -> bool:
+    """Whether a quantity puts the methods in the very order of the ranking metric, or in the reverse."""
+    ranking = board.ranking
+    if not ranking:
+        return False
+    found = [(row.cells[other.key].mean, row.cells[ranking.key].mean) for row in board.rows if not row.oracle]
+    points = [(x, y) for x, y in found if x is not None and y is not None]
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    value = correlation(xs, ys) if len(points) >= LEAST else None
+    return value is not None and abs(value) > 1 - ROUNDING
 
 
 def agreement_plot(board: Board, other: Quantity, name: str) -> Plot | None:

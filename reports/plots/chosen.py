@@ -8,7 +8,7 @@ from reports.board import Board
 from reports.curves import charts
 from reports.overall import Overall, overall
 from reports.plots.ablation import ablation_plot
-from reports.plots.agreement import agreement_plot
+from reports.plots.agreement import agreement_plot, same_order
 from reports.plots.costs import cost_plot
 from reports.plots.energy import energy_plot
 from reports.plots.learning import curve_plot
@@ -23,7 +23,7 @@ OF_A_BOARD = 10
 """Figures of one board at most."""
 
 AGREEMENTS = 2
-"""Scatters of a board at most: of the ranking metric over its next metrics."""
+"""Scatters of a board at most: of the ranking metric over the next metrics that order the methods otherwise."""
 
 Draw = Callable[[str], Plot | None]
 """Draws a figure under a name, or finds that there is nothing to show."""
@@ -77,9 +77,10 @@ def _wanted(board: Board, over: Overall | None, records: Mapping[str, Record]) -
         for number, chart in enumerate(charts(board, records))
     ]
     metrics = [quantity for quantity in board.quantities if quantity.group == "metric"]
+    telling = [other for other in metrics[1:] if not same_order(board, other)]
     agreements: list[tuple[str, Draw, str]] = [
         (f"agreement-{number}", partial(agreement_plot, board, other), "")
-        for number, other in enumerate(metrics[1 : 1 + AGREEMENTS])
+        for number, other in enumerate(telling[:AGREEMENTS])
     ]
     yield _cost_name(first), partial(cost_plot, board, first), ""
     if over:

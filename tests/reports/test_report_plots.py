@@ -276,6 +276,20 @@ def test_the_title_of_a_scatter_tells_the_rank_correlation_with_its_interval():
     assert plot.caption == f"error against auc, rank correlation {told}"
 
 
+def test_a_metric_that_orders_the_methods_alike_leaves_its_scatter_to_the_next_one():
+    orders = {"accuracy": [5, 4, 3, 2, 1], "auc": [0.2, 0.1, 0.4, 0.3, 0.5], "f1": [0.3, 0.1, 0.4, 0.2, 0.5]}
+    records = []
+    for place in range(5):
+        metrics = {
+            name: MetricValue(value=values[place], unit="", better="high", items=10) for name, values in orders.items()
+        }
+        records.append(record(f"m{place}", metrics={"error": percent(place + 1.0)} | metrics))
+    board, by_key = board_and_records(records)
+    ((plots, _),) = figures_of([board], by_key, 10)
+    scatters = [plot.caption for plot in plots if "agreement" in plot.name]
+    assert [caption.partition(",")[0] for caption in scatters] == ["error against auc", "error against f1"]
+
+
 def test_four_methods_or_a_constant_metric_have_no_scatter():
     assert agreement_plot(*two_metrics([(1, 0.2), (2, 0.1), (3, 0.4), (4, 0.3)]), "x") is None
     assert agreement_plot(*two_metrics([(1, 0.2), (2, 0.2), (3, 0.2), (4, 0.2), (5, 0.2)]), "x") is None
@@ -341,7 +355,7 @@ def every_kind():
         for place, name in enumerate(names):
             for seed in range(2):
                 costs = profile(9.0 - place, 1e6 * (5 - place)) | {"energy_j": joules(0.5 + place, 9, **{HOSTILE: 2.0})}
-                auc = MetricValue(value=place + seed / 9 + number, unit=HOSTILE, better="high", items=1)
+                auc = MetricValue(value=2 * place % 5 + seed / 9 + number, unit=HOSTILE, better="high", items=1)
                 records.append(
                     record(
                         name,
