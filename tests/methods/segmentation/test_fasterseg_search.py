@@ -212,7 +212,8 @@ def test_a_resumed_search_goes_on_with_the_table_and_the_weight_that_it_had(
     begun = torch.load(tmp_path / "search.pt", weights_only=True)["state"]["memory"]
     measuring.timed.cache_clear()
     if lost:
-        (tmp_path / "latency.pt").unlink()
+        for phase in ("latency", "agreement"):
+            (tmp_path / f"{phase}.pt").unlink()
     _, ended = searched(problem, Run(seed=0, checkpoints=tmp_path, save_every_s=0.0), **settings)
     assert ended.resumed
     assert (measuring.timed.cache_info().misses > 0) == lost
