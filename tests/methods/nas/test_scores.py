@@ -1,6 +1,7 @@
 """The training-free scores against values worked out by hand, in closed form or by finite differences."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from scipy.stats import kendalltau
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from bench import Unsupported
 from bench.run import Run
 from methods.nas._scoring import kernels, ranked
 from methods.nas.grad_norm import GradNorm, grad_norm
@@ -18,12 +20,14 @@ from methods.nas.kappa import Kappa
 from methods.nas.mac_count import MACCount
 from methods.nas.naswot import NASWOT, hamming_kernel, naswot
 from methods.nas.parameter_count import ParameterCount
+from methods.nas.published_genotype import PublishedGenotype
 from methods.nas.regions import Regions
 from methods.nas.snip import SNIP, snip
 from methods.nas.synflow import SynFlow, synflow, without_norms
 from methods.nas.te_nas_score import TENASScore, rank_sum
 from methods.nas.zen import Zen, features_and_scales, gaussian, zen
 from tasks.nas import Architecture, NASProblem
+from tasks.nas.darts import DARTS, DARTS_IMAGENET
 from tasks.nas.tabular import NAS_BENCH_201
 
 
@@ -355,3 +359,27 @@ def test_killed_at_any_architecture_it_scores_the_same(method, tmp_path, problem
             method.fit(problem, Run(seed=0, checkpoints=tmp_path / "c", save_every_s=0, on_step=die))
     found = method.fit(problem, Run(seed=0, checkpoints=tmp_path / "c", save_every_s=0)).scores
     assert torch.equal(found, expected)
+
+
+# Published cells ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("genotype", "cifar", "imagenet"),
+    [
+        ("darts-v1", 3_169_414, 4_510_432),
+        ("darts-v2", 3_349_342, 4_718_752),
+        ("tenas-cifar10", 4_137_526, 5_868_640),
+        ("tenas-imagenet", 3_779_398, 5_420_416),
+    ],
+)
+def test_published_cells_have_the_parameters_that_were_counted(genotype, cifar, imagenet, problem: NASProblem):
+    method = PublishedGenotype(genotype=genotype)
+    sizes = (DARTS, 36, 20, 10, cifar), (DARTS_IMAGENET, 48, 14, 1000, imagenet)
+    for space, channels, cells, classes, expected in sizes:
+        there = replace(problem, space=space, network_channels=channels, network_cells=cells, classes=classes)
+        with torch.device("meta"):
+            network = there.network(method.build(there).architecture)
+        assert sum(parameter.numel() for parameter in network.parameters()) == expected
+    with pytest.raises(Unsupported, match="cells are of darts"):
+        method.build(problem)
