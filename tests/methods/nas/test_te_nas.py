@@ -305,7 +305,7 @@ def test_indicators_are_functions_of_their_place(problem: NASProblem):
 
 def test_a_batch_is_never_larger_than_the_images_there_are(problem: NASProblem):
     weights = operator_weights(everything(problem.space), len(problem.space.operators))
-    few = dataclasses.replace(problem, images=problem.images[:6])
+    few = dataclasses.replace(problem, images=problem.images[:6], labels=problem.labels[:6])
     assert measure(few, batch=99).kappa(weights, (), ()) == measure(few, batch=6).kappa(weights, (), ()) < 1e5
 
 
