@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 def good_files(folder: Path) -> list[bytes]:
     """One real record of each published suite, a failed one and a skipped one, as a store writes them."""
-    found = [next((ROOT / "results" / name / "records").rglob("*.json")) for name in ("pu-embedded", "open-l2o")]
+    found = [next((ROOT / "results" / name / "records").rglob("*.json")) for name in ("self-pu", "open-l2o")]
     store = Store.open(folder, create=True)
     made = [store.add(whole(failed(message="it <b>broke</b>"))), store.add(whole(skipped()))]
     return [path.read_bytes() for path in (*found, *made)]

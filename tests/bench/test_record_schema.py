@@ -15,7 +15,7 @@ from bench.record_file import checksum, faults, file_name, read_record
 from bench.store import Store
 
 GOLDEN = Path(__file__).parent / "golden" / "record-schema-1.json"
-"""A record of `results/pu-embedded`, byte for byte as schema 1 was first written. Never to be made anew."""
+"""A record, byte for byte as schema 1 was first written. Never to be made anew."""
 
 
 def put(store: Store, content: dict[str, Any]) -> Path:
