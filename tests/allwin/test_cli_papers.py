@@ -312,7 +312,7 @@ def test_show_counts_the_figures_of_a_paper_by_certainty(call: Callable, means: 
     assert printed.startswith("means (paper): Means\n")
     assert "\nNot a real paper.\n\nWhat we found: Ours are nearer.\n\n" in printed
     assert document["discussion"] == "Ours are nearer."
-    assert "What we found" not in call("show", "self_pu").out
+    assert "What we found" not in call("show", "dance").out
     # Four of the paper itself: one distance, two sizes, one of what fails.
     (total,) = [line.split() for line in printed.splitlines() if line.split()[:1] == ["all"]]
     assert total == ["all", "4", "0", "1", "0", "1"]
