@@ -47,9 +47,22 @@ def _left() -> list[str]:
     for process in psutil.process_iter(["cmdline"]):
         line = " ".join(process.info["cmdline"] or [])
         ours = "987654" in line or re.search(r"raylet|gcs_server|ray::", line)
-        if ours and process.status() != psutil.STATUS_ZOMBIE and str(os.getpid()) != str(process.pid):
+        running = process.status() != psutil.STATUS_ZOMBIE and str(os.getpid()) != str(process.pid)
+        if ours and running and not _of_another_session(process):
             found.append(line[:120])
     return found
+
+
+def _of_another_session(process: psutil.Process) -> bool:
+    """Whether a process descends from the other half of the tests, which runs at the same time."""
+    try:
+        # A worker of Ray overwrites its environment with its title; its parent still has one.
+        for one in (process, *process.parents()):
+            if session := one.environ().get("PYTEST_XDIST_WORKER"):
+                return session != os.environ.get("PYTEST_XDIST_WORKER")
+    except psutil.Error:
+        pass
+    return False
 
 
 def test_either_engine_and_any_number_of_workers_give_equal_metrics(allwin: Allwin, tmp_path: Path) -> None:
