@@ -37,7 +37,6 @@ from methods.segmentation.fasterseg.derivation import FULL, Scale, derive
 from methods.segmentation.fasterseg.genotype import Genotype
 from methods.segmentation.fasterseg.latency import next_weight, regulariser
 from methods.segmentation.fasterseg.measuring import Geometry, counted, timed_table, timing_rules
-from methods.segmentation.fasterseg.network import DerivedNetwork
 from methods.segmentation.fasterseg.prices import prices_from, released_prices
 from methods.segmentation.fasterseg.searching import (
     Hard,
@@ -50,7 +49,7 @@ from methods.segmentation.fasterseg.searching import (
     weights_loss,
 )
 from methods.segmentation.fasterseg.supernet import Supernet
-from methods.segmentation.fasterseg.training import finished, learning_rate, train
+from methods.segmentation.fasterseg.training import Training, finished, learning_rate, untrained
 from tasks.segmentation import Augmented, SegmentationProblem
 
 STUDENT_WIDTH = 2
@@ -63,7 +62,7 @@ FEWEST_COLUMNS = 6
 
 @method("segmentation", paper="fasterseg")
 @dataclass(frozen=True)
-class FasterSegSearch:
+class FasterSegSearch(Training):
     """Searches a student and a teacher in one supernet, trains the teacher, and distils it into the student."""
 
     layers: Count = 16
@@ -124,21 +123,10 @@ class FasterSegSearch:
     architecture_lr: Positive = 3e-4
     """Adam's step size for the architecture."""
 
-    epochs: Count = 600
-    """Of the derived student's training, as in `fasterseg`."""
     teacher_epochs: Count = 600
-    epoch_steps: Count = 1000
-    batch: Count = 12
-    lr: Positive = 0.01
-    lr_decay: UnitInterval = 0.992
-    momentum: UnitInterval = 0.9
-    weight_decay: NonNegative = 5e-4
-    auxiliary: NonNegative = 0.2
-    threshold: UnitInterval = 0.7
-    least: UnitInterval = 0.0625
     distillation: Literal["per-element", "per-pixel", "none"] = "per-element"
+    """As in `fasterseg`."""
     distillation_weight: NonNegative = 1.0
-    deployed: bool = False
 
     presets: ClassVar[Presets] = {
         "smoke": {
@@ -245,8 +233,10 @@ class FasterSegSearch:
 
         taught = None
         if self.teacher:
-            taught = self._train(genotypes["teacher"], "teacher", self.teacher_epochs, problem, run, None).eval()
-        net = self._train(genotypes["student"], "student", self.epochs, problem, run, taught)
+            taught = untrained(genotypes["teacher"], problem, "teacher", run)
+            self.train(taught, "teacher", self.teacher_epochs, problem, run).eval()
+        net = untrained(genotypes["student"], problem, "student", run)
+        self.train(net, "student", self.epochs, problem, run, taught, self.distillation, self.distillation_weight)
         return finished(net, genotypes["student"], problem.classes, deployed=self.deployed)
 
     def _price(self, geometry: Geometry, memory: Memory, run: Run) -> None:
@@ -368,33 +358,3 @@ class FasterSegSearch:
             run.artefact(f"genotype_{name}", genotypes[name].to_json())
         run.artefact("architecture", told)
         return genotypes
-
-    def _train(
-        self,
-        genotype: Genotype,
-        phase: str,
-        epochs: int,
-        problem: SegmentationProblem,
-        run: Run,
-        taught: nn.Module | None,
-    ) -> DerivedNetwork:
-        net = drawn(lambda: DerivedNetwork(genotype, problem.classes), problem.seed, phase).to(run.device)
-        train(
-            net,
-            phase,
-            problem.batches(self.batch, run),
-            run,
-            epochs=epochs,
-            epoch_steps=self.epoch_steps,
-            lr=self.lr,
-            lr_decay=self.lr_decay,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            auxiliary=self.auxiliary,
-            threshold=self.threshold,
-            least=self.least,
-            teacher=taught,
-            distillation=self.distillation,
-            distillation_weight=self.distillation_weight,
-        )
-        return net

@@ -9,37 +9,17 @@ from typing import ClassVar
 
 from torch import nn
 
-from bench import Count, NonNegative, Positive, Presets, Run, Search, UnitInterval, method
-from methods.segmentation._recipe import drawn
+from bench import Presets, Run, Search, method
 from methods.segmentation.fasterseg.genotype import teacher
 from methods.segmentation.fasterseg.network import DerivedNetwork
-from methods.segmentation.fasterseg.training import finished, train
+from methods.segmentation.fasterseg.training import Training, finished, untrained
 from tasks.segmentation import SegmentationProblem
 
 
 @method("segmentation", paper="fasterseg")
 @dataclass(frozen=True)
-class FasterSegTeacher:
+class FasterSegTeacher(Training):
     """Trains the published teacher; settings as of `fasterseg`."""
-
-    epochs: Count = 600
-    epoch_steps: Count = 1000
-    batch: Count = 12
-    """Crops a step."""
-    lr: Positive = 0.01
-    """SGD's step size at the start."""
-    lr_decay: UnitInterval = 0.992
-    """What is left of it after an epoch."""
-    momentum: UnitInterval = 0.9
-    weight_decay: NonNegative = 5e-4
-    auxiliary: NonNegative = 0.2
-    """The weight of each auxiliary head's loss."""
-    threshold: UnitInterval = 0.7
-    """OHEM: pixels whose class has a probability of at most this are kept."""
-    least: UnitInterval = 0.0625
-    """OHEM: this share of the pixels is kept at least."""
-    deployed: bool = False
-    """Whether the solution leaves out what only training uses."""
 
     presets: ClassVar[Presets] = {
         "smoke": {"epochs": 2, "epoch_steps": 1, "batch": 2},
@@ -52,20 +32,5 @@ class FasterSegTeacher:
         return DerivedNetwork(teacher(), problem.classes, auxiliary=not self.deployed, attention=not self.deployed)
 
     def fit(self, problem: SegmentationProblem, run: Run) -> nn.Module:
-        net = drawn(lambda: DerivedNetwork(teacher(), problem.classes), problem.seed, "teacher").to(run.device)
-        train(
-            net,
-            "fit",
-            problem.batches(self.batch, run),
-            run,
-            epochs=self.epochs,
-            epoch_steps=self.epoch_steps,
-            lr=self.lr,
-            lr_decay=self.lr_decay,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            auxiliary=self.auxiliary,
-            threshold=self.threshold,
-            least=self.least,
-        )
+        net = self.train(untrained(teacher(), problem, "teacher", run), "fit", self.epochs, problem, run)
         return finished(net, teacher(), problem.classes, deployed=self.deployed)

@@ -17,44 +17,23 @@ from typing import ClassVar, Literal
 
 from torch import nn
 
-from bench import Count, NonNegative, Positive, Presets, Run, Search, UnitInterval, method
-from methods.segmentation._recipe import drawn
+from bench import Count, NonNegative, Presets, Run, Search, method
 from methods.segmentation.fasterseg.genotype import student, teacher
 from methods.segmentation.fasterseg.network import DerivedNetwork
-from methods.segmentation.fasterseg.training import finished, train
+from methods.segmentation.fasterseg.training import Training, finished, untrained
 from tasks.segmentation import SegmentationProblem
 
 
 @method("segmentation", paper="fasterseg")
 @dataclass(frozen=True)
-class FasterSeg:
+class FasterSeg(Training):
     """Trains the published student; before that, with distillation, the published teacher."""
 
-    epochs: Count = 600
-    """Of the student, each of `epoch_steps` batches; after each the step size falls by `lr_decay`."""
     teacher_epochs: Count = 600
-    epoch_steps: Count = 1000
-    batch: Count = 12
-    """Crops a step."""
-    lr: Positive = 0.01
-    """SGD's step size at the start."""
-    lr_decay: UnitInterval = 0.992
-    momentum: UnitInterval = 0.9
-    weight_decay: NonNegative = 5e-4
-    """Of all parameters, batch norms among them."""
-    auxiliary: NonNegative = 0.2
-    """The weight of each auxiliary head's loss."""
-    threshold: UnitInterval = 0.7
-    """OHEM: pixels whose class has a probability of at most this are kept."""
-    least: UnitInterval = 0.0625
-    """OHEM: this share of the pixels is kept at least."""
     distillation: Literal["per-element", "per-pixel", "none"] = "per-element"
     """Whether the student follows the teacher, and over what the divergence is averaged: every element, as in the
     released code, or every pixel, which is as many times stronger as there are classes."""
     distillation_weight: NonNegative = 1.0
-    deployed: bool = False
-    """Whether the solution leaves out the auxiliary heads, and the attention that the released code builds and never
-    calls: the published number of parameters counts them."""
 
     presets: ClassVar[Presets] = {
         "smoke": {"epochs": 3, "teacher_epochs": 2, "epoch_steps": 1, "batch": 2},
@@ -73,37 +52,8 @@ class FasterSeg:
     def fit(self, problem: SegmentationProblem, run: Run) -> nn.Module:
         taught = None
         if self.distillation != "none":
-            taught = drawn(lambda: DerivedNetwork(teacher(), problem.classes), problem.seed, "teacher").to(run.device)
-            self._train(taught, "teacher", self.teacher_epochs, problem, run, None)
-            taught.eval()
-        net = drawn(lambda: DerivedNetwork(student(), problem.classes), problem.seed, "student").to(run.device)
-        self._train(net, "student", self.epochs, problem, run, taught)
+            taught = untrained(teacher(), problem, "teacher", run)
+            self.train(taught, "teacher", self.teacher_epochs, problem, run).eval()
+        net = untrained(student(), problem, "student", run)
+        self.train(net, "student", self.epochs, problem, run, taught, self.distillation, self.distillation_weight)
         return finished(net, student(), problem.classes, deployed=self.deployed)
-
-    def _train(
-        self,
-        net: DerivedNetwork,
-        phase: str,
-        epochs: int,
-        problem: SegmentationProblem,
-        run: Run,
-        taught: nn.Module | None,
-    ) -> None:
-        train(
-            net,
-            phase,
-            problem.batches(self.batch, run),
-            run,
-            epochs=epochs,
-            epoch_steps=self.epoch_steps,
-            lr=self.lr,
-            lr_decay=self.lr_decay,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            auxiliary=self.auxiliary,
-            threshold=self.threshold,
-            least=self.least,
-            teacher=taught,
-            distillation=self.distillation,
-            distillation_weight=self.distillation_weight,
-        )

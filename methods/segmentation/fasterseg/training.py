@@ -6,6 +6,7 @@
 b images, k classes, h w pixels
 """
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -14,12 +15,13 @@ from torch import Tensor, nn
 from torch.nn.functional import kl_div
 from torch.optim.lr_scheduler import LambdaLR
 
-from bench import Run
+from bench import Count, NonNegative, Positive, Run, UnitInterval
 from bench.training import descend
 from methods.segmentation._losses import ohem
+from methods.segmentation._recipe import drawn
 from methods.segmentation.fasterseg.genotype import Genotype
 from methods.segmentation.fasterseg.network import DerivedNetwork
-from tasks.segmentation import Augmented
+from tasks.segmentation import Augmented, SegmentationProblem
 
 Distillation = Literal["per-element", "per-pixel", "none"]
 """Whether a student follows a teacher, and over what the divergence is averaged. The released code averages over every
@@ -90,6 +92,70 @@ def train(
             loss = loss + distillation_weight * divergence
         descend(optimizer, loss)
         schedule.step()
+
+
+def untrained(genotype: Genotype, problem: SegmentationProblem, name: str, run: Run) -> DerivedNetwork:
+    """A network with all that training uses; its weights depend on the problem's seed and the name."""
+    return drawn(lambda: DerivedNetwork(genotype, problem.classes), problem.seed, name).to(run.device)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What all methods train a derived network by, with the authors' values."""
+
+    epochs: Count = 600
+    """Each of `epoch_steps` batches; of the student, where a teacher is trained too."""
+    epoch_steps: Count = 1000
+    batch: Count = 12
+    """Crops a step."""
+    lr: Positive = 0.01
+    """SGD's step size at the start."""
+    lr_decay: UnitInterval = 0.992
+    """What is left of it after an epoch."""
+    momentum: UnitInterval = 0.9
+    weight_decay: NonNegative = 5e-4
+    """Of all parameters, batch norms among them."""
+    auxiliary: NonNegative = 0.2
+    """The weight of each auxiliary head's loss."""
+    threshold: UnitInterval = 0.7
+    """OHEM: pixels whose class has a probability of at most this are kept."""
+    least: UnitInterval = 0.0625
+    """OHEM: this share of the pixels is kept at least."""
+    deployed: bool = False
+    """Whether the solution leaves out the auxiliary heads, and the attention that the released code builds and never
+    calls: the published number of parameters counts them."""
+
+    def train(
+        self,
+        net: DerivedNetwork,
+        phase: str,
+        epochs: int,
+        problem: SegmentationProblem,
+        run: Run,
+        teacher: nn.Module | None = None,
+        distillation: Distillation = "none",
+        distillation_weight: float = 1.0,
+    ) -> DerivedNetwork:
+        """A phase of a fit, on all training images; gives the network back."""
+        train(
+            net,
+            phase,
+            problem.batches(self.batch, run),
+            run,
+            epochs=epochs,
+            epoch_steps=self.epoch_steps,
+            lr=self.lr,
+            lr_decay=self.lr_decay,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            auxiliary=self.auxiliary,
+            threshold=self.threshold,
+            least=self.least,
+            teacher=teacher,
+            distillation=distillation,
+            distillation_weight=distillation_weight,
+        )
+        return net
 
 
 def finished(net: DerivedNetwork, genotype: Genotype, classes: int, *, deployed: bool) -> nn.Module:
