@@ -3,7 +3,7 @@
 from matplotlib.ticker import MaxNLocator
 
 from bench.stats import Association, association, correlation
-from reports.board import Board, Quantity
+from reports.board import Board, Quantity, Row
 from reports.house_style import INK, canvas, render
 from reports.numbers import fixed, significant
 from reports.plots.names import name_points
@@ -22,13 +22,10 @@ ROUNDING = 1e-9
 
 def same_order(board: Board, other: Quantity) -> bool:
     """Whether a quantity puts the methods in the very order of the ranking metric, or in the reverse."""
-    ranking = board.ranking
-    if not ranking:
+    points = _points(board, other)
+    if len(points) < LEAST:
         return False
-    found = [(row.cells[other.key].mean, row.cells[ranking.key].mean) for row in board.rows if not row.oracle]
-    points = [(x, y) for x, y in found if x is not None and y is not None]
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    value = correlation(xs, ys) if len(points) >= LEAST else None
+    value = correlation([x for *_, x, _ in points], [y for *_, y in points])
     return value is not None and abs(value) > 1 - ROUNDING
 
 
@@ -37,12 +34,7 @@ def agreement_plot(board: Board, other: Quantity, name: str) -> Plot | None:
     ranking = board.ranking
     if not ranking or ranking.key == other.key:
         return None
-    found = [
-        (place, row, row.cells[other.key].mean, row.cells[ranking.key].mean)
-        for place, row in enumerate(board.rows)
-        if not row.oracle
-    ]
-    points = [(place, row, x, y) for place, row, x, y in found if x is not None and y is not None]
+    points = _points(board, other)
     xs, ys = [x for *_, x, _ in points], [y for *_, y in points]
     rho = association(xs, ys) if len(points) >= LEAST else None
     if rho is None:
@@ -81,6 +73,18 @@ def agreement_plot(board: Board, other: Quantity, name: str) -> Plot | None:
     headers = ("method", title_of(other) + unit_of(other), title_of(ranking) + unit_of(ranking))
     table = tuple((label(row.label), significant(x, 4), significant(y, 4)) for _, row, x, y in points)
     return Plot(name, caption, title, description, svg, figure, headers, table)
+
+
+def _points(board: Board, other: Quantity) -> list[tuple[int, Row, float, float]]:
+    """Place, row, the other quantity and the ranking metric of each row that has both and is no oracle."""
+    if not board.ranking:
+        return []
+    found = [
+        (place, row, row.cells[other.key].mean, row.cells[board.ranking.key].mean)
+        for place, row in enumerate(board.rows)
+        if not row.oracle
+    ]
+    return [(place, row, x, y) for place, row, x, y in found if x is not None and y is not None]
 
 
 def _told(rho: Association) -> str:
