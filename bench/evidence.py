@@ -142,13 +142,14 @@ class Evidence:
 
     def _standing(self, ask: Ask, budget: Budget, cells: list[Cell], quantity: Quantity) -> list[Cell]:
         """The cells, each replaced by the one without a profile where that has a record and the quantity needs none."""
-        if quantity.group == "cost" or ask.stages != STAGES:
+        whole = all(cell.key in self._by_key for cell in cells)
+        if whole or quantity.group == "cost" or ask.stages != STAGES:
             return cells
         shorter = self._cells_of(replace(ask, stages=UNPROFILED), budget)
         assert not isinstance(shorter, Gap)
         return [
-            short if whole.key not in self._by_key and short.key in self._by_key else whole
-            for whole, short in zip(cells, shorter, strict=True)
+            short if cell.key not in self._by_key and short.key in self._by_key else cell
+            for cell, short in zip(cells, shorter, strict=True)
         ]
 
     def _expanded(self, ask: Ask, budget: Budget) -> list[Cell] | Gap:
