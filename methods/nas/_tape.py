@@ -52,7 +52,7 @@ class Tape(TorchFunctionMode):
         # Convolutions by their input: those that share one are taken back together, with more channels.
         self.waiting: dict[int, list[Waiting]] = {}
         # The last product: what was multiplied, by what, and the result.
-        self.scaled: tuple[Tensor | None, float, Tensor] = (None, 1.0, torch.empty(0))
+        self.scaled: list[Any] = [None, 1.0, None]
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -194,8 +194,11 @@ def conv(
     geometry = Geometry(pair(tuple(kernel.shape[2:])), pair(stride), pair(padding), pair(dilation), groups)
     output = torch.conv2d(images, kernel, bias, *geometry[1:])
 
+    # Not the tape: with what leads back to it, all that it holds would stay until the collector comes round.
+    waiting = tape.waiting
+
     def pull(cotangents: Tensor) -> Sequence[Tensor | None]:
-        tape.waiting.setdefault(id(images), []).append(Waiting(kernel, geometry, cotangents))
+        waiting.setdefault(id(images), []).append(Waiting(kernel, geometry, cotangents))
         return None, None
 
     return tape.keep((images, kernel), output, pull)
@@ -353,12 +356,14 @@ def scale(tape: Tape, one: Any, other: Any) -> Tensor | None:
         if single and id(factor) not in tape.tracked and isinstance(features, Tensor):
             number = float(factor)
 
+            last = tape.scaled
+
             def pull(cotangents: Tensor, number: float = number) -> Sequence[Tensor]:
                 # Operators that meet in a node are given the same cotangents, mostly with the same weight.
-                given, by, product = tape.scaled
+                given, by, product = last
                 if given is not cotangents or by != number:
                     product = cotangents * number
-                    tape.scaled = (cotangents, number, product)
+                    last[:] = cotangents, number, product
                 return (product,)
 
             return tape.keep((features,), features * number, pull)

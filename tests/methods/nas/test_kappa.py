@@ -1,6 +1,8 @@
 """The condition number of the NTK against loops of backward passes, closed forms and its invariances."""
 
+import gc
 import math
+import weakref
 
 import pytest
 import torch
@@ -239,6 +241,20 @@ def test_what_feeds_several_edges_is_computed_once_and_convolutions_of_one_input
     assert len(tape.once) == 3 * 3 * 2 + 2 * 2 + 1
     # The stem; 1x1 and 3x3 of 9 nodes; three convolutions of each block, the first with the cell's last ReLU.
     assert len(tape.patches) == 1 + 2 * 9 + 2 * 3
+
+
+def test_a_tape_goes_with_its_last_name_without_waiting_for_the_collector():
+    net, weights = supernet()
+    gc.disable()
+    try:
+        with Tape([net.classifier.weight, net.stem[0].weight]) as tape:
+            logits = net(images(3), weights)
+        tape.back(logits, torch.ones(1, *logits.shape))
+        held = weakref.ref(tape.entries[0].output)
+        del tape
+        assert held() is None
+    finally:
+        gc.enable()
 
 
 def test_a_change_in_place_is_refused():
