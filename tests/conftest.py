@@ -7,10 +7,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-# Before torch is imported: test processes at once share the cores, and crowded threads make everything several times slower.
-PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // PROCESSES)))
-
 import pytest
 from jaxtyping import install_import_hook
 
@@ -20,6 +16,9 @@ TOYS = ROOT / "tests" / "toys"
 # The plug-in is found as an installed package would be: by its entry points, here and in child processes.
 sys.path.insert(0, str(TOYS))
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(TOYS), *filter(None, [os.environ.get("PYTHONPATH")])])
+# Before torch is imported: test processes share the cores, and threads that crowd each other make all of it slower.
+PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // PROCESSES)))
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.pop("ALLWIN_STORE", None)
 # What a shell starts in the background ignores Ctrl-C and hands that on; tests that interrupt a child would hang.

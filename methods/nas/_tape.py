@@ -351,12 +351,11 @@ def add(tape: Tape, one: Any, other: Any) -> Tensor | None:
 
 
 def scale(tape: Tape, one: Any, other: Any) -> Tensor | None:
+    last = tape.scaled
     for factor, features in ((one, other), (other, one)):
         single = isinstance(factor, int | float) or (isinstance(factor, Tensor) and factor.ndim == 0)
         if single and id(factor) not in tape.tracked and isinstance(features, Tensor):
             number = float(factor)
-
-            last = tape.scaled
 
             def pull(cotangents: Tensor, number: float = number) -> Sequence[Tensor]:
                 # Operators that meet in a node are given the same cotangents, mostly with the same weight.
