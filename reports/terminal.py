@@ -12,9 +12,12 @@ from reports.sheet import Line, Sheet, sheet
 GAP = 2
 """Blanks between two columns."""
 
+FIRST_METRICS = 3
+"""Columns that come before any cost where room is short: a task may have twenty metrics more, one for each class."""
+
 
 def rich_table(board: Board, width: int) -> Table:
-    """As many columns as fit into `width` characters, in the order of the board; the caption has the rest."""
+    """As many columns as fit into `width` characters; the caption has the rest."""
     printed = sheet(board)
     shown, below = _fitting(printed, width)
     table = Table(
@@ -54,12 +57,15 @@ def plain(board: Board, width: int = 120) -> str:
 def _fitting(printed: Sheet, width: int) -> tuple[list[int], list[str]]:
     """Which columns fit, the first metric always; and the lines below, which name the others."""
     used = sum(GAP + max(len(row[index]) for row in _fixed(printed)) for index in range(4))
+    metrics = [index for index, column in enumerate(printed.columns) if column.quantity.group == "metric"]
     shown: list[int] = []
-    for index, column in enumerate(printed.columns):
+    for index in sorted(range(len(printed.columns)), key=metrics[FIRST_METRICS:].__contains__):
+        column = printed.columns[index]
         needed = GAP + max(len(column.header), *(len(_text(line, index)) for line in printed.lines))
         if not shown or (used + needed <= width and not column.blank):
             shown.append(index)
             used += needed
+    shown.sort()
     levels = ", ".join(f"{line.label} {line.claim_level}" for line in printed.lines)
     below = [printed.board.rule, f"Claim levels: {levels}." if printed.levels else printed.level, *printed.board.notes]
     below += [f"[{number}] {text}" for number, text in enumerate(printed.footnotes, 1)]

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-from record_factory import board_of, cost, failed, profile, record, skipped
+from record_factory import board_of, cost, failed, percent, profile, record, skipped
 from rich.console import Console
 
 from bench.record import MetricValue
@@ -219,6 +219,15 @@ def test_plain_text_is_aligned_and_names_the_columns_that_did_not_fit(board):
     assert "Not shown: " in text
     assert "energy" in text
     assert "✗ failed" in text
+
+
+def test_where_room_is_short_costs_come_before_the_fourth_metric_and_columns_keep_their_order():
+    scores = {f"iou_{letter}": percent(50.0) for letter in "abcdefgh"}
+    text = plain(board_of([record(metrics=scores, costs=profile(1.0, 1e6))]), width=90)
+    header, below = text.splitlines()[2], text[text.index("Not shown: ") :]
+    assert header.index("iou c") < header.index("latency")
+    assert "iou d" not in header
+    assert "iou d" in below
 
 
 def test_the_rich_table_takes_no_markup_from_a_name():
