@@ -16,9 +16,10 @@ TOYS = ROOT / "tests" / "toys"
 # The plug-in is found as an installed package would be: by its entry points, here and in child processes.
 sys.path.insert(0, str(TOYS))
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(TOYS), *filter(None, [os.environ.get("PYTHONPATH")])])
-# Before torch is imported: test processes share the cores, and threads that crowd each other make all of it slower.
-PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // PROCESSES)))
+# Before torch is imported, and in no process that starts others: test processes share the cores, and where each of two
+# has a thread for every core, a test takes sixteen times as long.
+if processes := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(processes))))
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.pop("ALLWIN_STORE", None)
 # What a shell starts in the background ignores Ctrl-C and hands that on; tests that interrupt a child would hang.
