@@ -140,7 +140,8 @@ def _line(row: Row, board: Board, columns: tuple[Column, ...], footnotes: dict[s
         label=label(row.label),
         seeds=f"{len(row.seeds)} / {len(board.seeds)}",
         cells=cells,
-        difference=_difference(row, ranking.places or 0) if ranking else "",
+        # A tenth at least: beside a wide interval a small difference would otherwise be printed as a power of ten.
+        difference=_difference(row, max(ranking.places or 0, 1)) if ranking else "",
         p=p_value(row.p) if row.p is not None else "",
         trouble=trouble(row),
         leading=row.standing == "best" or level,

@@ -32,7 +32,7 @@ Budget small, device cpu, Xeon 6973P, 2 cores; 2 seeds. All figures: reproduced 
 | peak memory (MiB) ↓ | energy (J) ↓ | from the best | trouble |
 | --: | :-- | --: | --: | --: | --: | --: | --: | --: | --: | --: | :-- |
 | 1 | nnpu | 2 / 2 | 9 ± 13 | 2.00 | 128,000 | 500 | 250 | 64.0 | ∅ [1] |  |  |
-| 2 | upu | 2 / 2 | 19 ± 13 | 1.00 | 256,000 | 500 | 250 | 64.0 | ∅ [1] | +10 [10, 10] |  |
+| 2 | upu | 2 / 2 | 19 ± 13 | 1.00 | 256,000 | 500 | 250 | 64.0 | ∅ [1] | +10.0 [10.0, 10.0] |  |
 | – | absent | 0 / 2 | ⊘ | ⊘ | ⊘ | ⊘ | ⊘ | ⊘ | ⊘ |  | 1 skipped, 1 not run (missing-data) |
 | – | broken | 0 / 2 | ✗ | ✗ | ✗ | ✗ | ✗ | ✗ | ✗ |  | 1 failed, 1 not run (oom) |
 
