@@ -13,7 +13,7 @@ from bench import data
 from bench.contracts import STAGES, Budget, Stage
 from bench.grid import Cell, Choice, expand
 from bench.keys import canonical
-from bench.record import Curve, Record
+from bench.record import CURVE_POINTS, Curve, Record
 from bench.registry import Registry
 from bench.suite import Block, Suite
 from bench.validate import split_reference
@@ -38,7 +38,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Quantity:
-    """What is read from a record: `metric.error`, or a point of a curve of evaluation, `curve.loss@8`."""
+    """What is read from a record: `metric.error`, or a point of a curve, `curve.loss@8`."""
 
     group: str
     name: str
@@ -245,7 +245,7 @@ class Evidence:
 
 def _point(curve: Curve, name: str, x: float) -> float | Gap:
     """The curve's value at x itself: nothing is read between its points."""
-    if curve.origin == "fit":
+    if curve.origin == "fit" and len(curve.x) > CURVE_POINTS // 2:
         # A long one was averaged down when its record was written, and says so nowhere.
         return Gap("could not run", f"curve.{name} was logged by fit, whose points may be means over several steps")
     values = [y for place, y in zip(curve.x, curve.y, strict=True) if place == x]

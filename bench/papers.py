@@ -54,7 +54,7 @@ class Recipe(_Strict):
     """`[profile]` for what needs no fit."""
     quantity: str | None = None
     """`metric.error`, `cost.macs`, `training.fit_s`: a column of the store's frame; or `curve.loss@8`, the value of a
-    curve of evaluation at x = 8."""
+    curve at x = 8."""
     scale: float | None = None
     offset: float | None = None
     """printed = scale x measured + offset: percent from a share, accuracy from an error, FLOPs from MACs."""

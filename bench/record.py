@@ -60,6 +60,10 @@ class MetricValue(Part):
     items: int
 
 
+CURVE_POINTS = 200
+"""A curve of `fit` that has more is averaged down when the record is written: to at least half as many."""
+
+
 class Curve(Part):
     """A quantity along an axis; a point that is not finite is null."""
 

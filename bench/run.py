@@ -17,11 +17,8 @@ from bench.contracts import Budget
 from bench.errors import Diverged, TimeLimitExceeded
 from bench.keys import canonical
 from bench.measure.macs import MacsCounter
-from bench.record import Curve, Measurement, finite_or_none, not_measured
+from bench.record import CURVE_POINTS, Curve, Measurement, finite_or_none, not_measured
 from bench.seeds import derive_seed
-
-CURVE_POINTS = 200
-"""A curve is averaged down to this many points when the record is written."""
 
 END_WORTH_SAVING_S = 5.0
 """The end of a phase is saved if more than this much work would be lost without it."""

@@ -43,9 +43,20 @@ def test_one_trial_has_the_values_of_a_curve_at_every_point_of_it() -> None:
     curves = {
         "risk": curve([9.0, 0.25, 0.5], "evaluate"),
         # A name may hold what divides it from the place.
+        # As long as one of `fit` may be that nothing has averaged down.
+        "share": curve([0.125] * 100),
         "recall@5": Curve(x=[-1.0, 0.5], y=[3.0, 4.0], x_name="threshold", origin="evaluate"),
     }
-    wanted = {"risk@0": 9.0, "risk@2": 0.5, "risk@2.0": 0.5, "risk@1e0": 0.25, "recall@5@0.5": 4.0, "recall@5@-1": 3.0}
+    curves["share"] = curve([0.125] * 100)
+    wanted = {
+        "share@99": 0.125,
+        "risk@0": 9.0,
+        "risk@2": 0.5,
+        "risk@2.0": 0.5,
+        "risk@1e0": 0.25,
+        "recall@5@0.5": 4.0,
+        "recall@5@-1": 3.0,
+    }
     for name, value in wanted.items():
         assert measured(f"curve.{name}", curves) == Measured({0: value}, (cell,))
 
@@ -65,7 +76,7 @@ def test_one_trial_has_the_values_of_a_curve_at_every_point_of_it() -> None:
             "curve.risk has 2 values at rate 0.5",
         ),
         # Long curves of `fit` are averaged down, and nothing tells which were.
-        ("1", curve([1.0, 2.0]), "curve.risk was logged by fit, whose points may be means over several steps"),
+        ("1", curve([1.0] * 101), "curve.risk was logged by fit, whose points may be means over several steps"),
     ],
 )
 def test_nothing_is_read_off_a_curve_where_it_has_no_single_value(place: str, made: Curve | None, why: str) -> None:
