@@ -60,6 +60,8 @@ class DatasetCard:
     folder: str = ""
     """Its folder below the data root, for `files`."""
     files: tuple[DataFile, ...] = ()
+    system: str = ""
+    """Where a package of the operating system puts that folder, looked at after the data root."""
     version: str = "1"
     """Raised when the loader gives other data for the same seed; part of every key."""
     metrics: tuple[str, ...] = ()

@@ -30,7 +30,7 @@ def root() -> Path | None:
 
 def locate(card: DatasetCard, base: Path | None = None) -> Path:
     """The folder of a data set whose files are all there. Raises `MissingData` naming the first that is not."""
-    base = base or root()
+    base = base or next((place for place in _places(card) if _whole(card, place)), root())
     if base is None:
         raise MissingData(
             f"data set {card.name} is not here; set {ENVIRONMENT} to the folder that holds {card.folder}/"
@@ -75,10 +75,16 @@ def check(card: DatasetCard, base: Path, checksums: bool = False) -> list[FileSt
 
 def here(card: DatasetCard) -> bool:
     """Whether a data set can be loaded now."""
-    if card.kind != "files":
-        return True
-    base = root()
-    return base is not None and all(state.state == "ok" for state in check(card, base))
+    return card.kind != "files" or any(_whole(card, place) for place in _places(card))
+
+
+def _places(card: DatasetCard) -> list[Path]:
+    """The folders in which that of a data set may lie."""
+    return [place for place in (root(), Path(card.system) if card.system else None) if place is not None]
+
+
+def _whole(card: DatasetCard, base: Path) -> bool:
+    return all(state.state == "ok" for state in check(card, base))
 
 
 def sha256_file(path: Path) -> str:

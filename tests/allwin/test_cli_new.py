@@ -47,7 +47,7 @@ def states(document: dict[str, Any]) -> dict[str, str]:
     return {rule["rule"]: rule["state"] for rule in document["checked"][0]["rules"] if rule["state"] != "pass"}
 
 
-@pytest.mark.parametrize("task", ["pu", "l2o", "nas", "segmentation"])
+@pytest.mark.parametrize("task", ["pu", "l2o", "nas", "segmentation", "syn2real"])
 def test_in_a_checkout_a_new_method_is_one_file_that_keeps_every_rule(task: str, checkout: Path) -> None:
     before = files(checkout)
     wrote = allwin(checkout, "new", "method", f"{task}/my-idea")
@@ -60,7 +60,7 @@ def test_in_a_checkout_a_new_method_is_one_file_that_keeps_every_rule(task: str,
     assert (checked.returncode, states(json.loads(checked.stdout))) == (0, not_passed)
 
 
-@pytest.mark.parametrize("task", ["pu", "l2o", "nas", "segmentation"])
+@pytest.mark.parametrize("task", ["pu", "l2o", "nas", "segmentation", "syn2real"])
 def test_every_template_makes_a_short_method_of_the_given_name(task: str, call: Callable, tmp_path: Path) -> None:
     assert call("new", "method", f"{task}/my-idea").code == 0
     text = (tmp_path / "my_idea.py").read_text()

@@ -1,0 +1,1 @@
+"""Methods of transfer from synthetic to real images."""
