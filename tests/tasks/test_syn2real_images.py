@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bench import MissingData, UserError
+from bench import DataFile, DatasetCard, MissingData, UserError, data
 from bench.run import Run
 from tasks.syn2real import emoji, fonts, glyphs, scenes
 from tasks.syn2real.crops import Crops, crop
@@ -112,6 +112,21 @@ def png(colour: int) -> bytes:
     packed = io.BytesIO()
     Image.new("RGB", (4, 4), (colour, 0, 0)).save(packed, "PNG")
     return packed.getvalue()
+
+
+def test_a_folder_that_a_package_of_the_system_brings_is_looked_at_after_ones_own(monkeypatch, tmp_path):
+    mine, systems = tmp_path / "mine", tmp_path / "system"
+    card = DatasetCard("a", "", "", "", "", "files", folder="a", files=(DataFile("x"),), system=str(systems))
+    monkeypatch.setenv("ALLWIN_DATA", str(mine))
+    mine.mkdir()
+    assert not data.here(card)
+    with pytest.raises(MissingData, match="mine/a"):
+        data.locate(card)
+    for folder in (systems, mine):
+        (folder / "a").mkdir(parents=True)
+        (folder / "a" / "x").touch()
+        assert data.here(card)
+        assert data.locate(card) == folder / "a"
 
 
 def test_folders_in_an_archive_are_classes_by_name(tmp_path):
