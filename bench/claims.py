@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from scipy import stats
 
-from bench.contracts import Budget
+from bench.contracts import STAGES, Budget
 from bench.evidence import GRAVITY, Ask, Evidence, Measured
 from bench.grid import Cell
 from bench.papers import Claim, Paper, Side, Where
@@ -109,6 +109,7 @@ def _ask(claim: Claim, side: Side, where: Where, dataset: str, quantity: str) ->
         parameters={**where.parameters, **side.parameters},
         dataset=side.dataset or dataset,
         settings={**where.settings, **side.settings},
+        stages=tuple(where.stages or STAGES),
     )
 
 

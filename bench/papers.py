@@ -186,6 +186,8 @@ class Where(_Strict):
     parameters: dict[str, Any] = Field(default_factory=dict)
     """Of both sides."""
     seeds: Annotated[int, Field(gt=0)] = 5
+    stages: list[Stage] | None = None
+    """Of its trials; all, unless said."""
 
 
 class Claim(_Strict):

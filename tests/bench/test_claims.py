@@ -253,6 +253,17 @@ def test_what_tells_the_sides_apart_wins_over_what_they_share() -> None:
     assert one.effect == pytest.approx(3.0)
 
 
+def test_a_claim_about_a_cost_may_ask_for_profiles_alone() -> None:
+    words: dict[str, Any] = {"stages": ("profile",)}
+    records = standing("sample-mean", NOTHING, macs=around(2.0), **words)
+    records += standing("descent", NOTHING, macs=around(5.0), **words)
+    where = {"datasets": ["normal"], "seeds": 3}
+    changes: dict[str, Any] = {"quantity": "cost.macs", "better": "low"}
+    one = found(records, **changes, at={"smoke": where | {"stages": ["profile"]}})
+    assert (one.verdict, one.effect) == ("supported", pytest.approx(3.0))
+    assert found(records, **changes, at={"smoke": where}).verdict == "not run"
+
+
 def test_a_claim_is_not_run_until_every_seed_of_both_sides_stands() -> None:
     one = found(standing("sample-mean", NOTHING) + standing("descent", [1.0, 2.0, 3.0])[:2])
     assert (one.verdict, one.effect, one.n) == ("not run", None, 2)
