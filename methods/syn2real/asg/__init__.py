@@ -51,7 +51,7 @@ class ASG(Recipe):
     dense_guidance: NonNegative = 75.0
     """The same where each pixel has one."""
     dense_bound: Positive = 9.0
-    """What the weighted divergence of scenes may reach."""
+    """What the weighted divergence of scenes may reach; at hand-tuned step sizes there is no bound."""
     policy: Literal["learned", "random", "random-once", "fixed"] = "learned"
     """Who sets the step sizes."""
     memoryless: bool = False
@@ -139,9 +139,7 @@ class ASG(Recipe):
         for step in run.steps(training.steps, state):
             shares = {} if self.policy == "fixed" else actor.shares
             if shares:
-                # Only the released code for scenes lets the schedule and the policy act together.
-                held = step_size_factor(step, training.steps, HELD_FROM, self.warm_up) if problem.dense else 1.0
-                training.rates(held, shares)
+                training.rates(self._scheduled(step, training.steps, problem), shares)
             else:
                 training.hand_tuned(step)
             task_loss, divergence, loss = self._losses(training, teacher, problem)
@@ -168,7 +166,7 @@ class ASG(Recipe):
                 network.load_state_dict(first)
                 training.optimizer.state.clear()
                 actor.restart()
-            training.rates(1.0, actor.shares)
+            training.rates(self._scheduled(within, self.episode_steps, problem), actor.shares)
             task_loss, divergence, loss = self._losses(training, teacher, problem)
             descend(training.optimizer, loss)
             reward = actor.after(within, task_loss, divergence, loss, head_weight)
@@ -186,11 +184,18 @@ class ASG(Recipe):
             probabilities = teacher.old_head(features).softmax(1)
         task_loss = problem.loss(reading.logits, labels)
         divergence = proxy_divergence(teacher.old_head(teacher.embed(reading.maps[4])), probabilities)
-        if problem.dense:
-            weighted = bounded(divergence, self.dense_guidance, self.dense_bound)
+        weight = self.dense_guidance if problem.dense else self.guidance
+        # Of the released code for scenes only that with a policy has the bound.
+        if problem.dense and self.policy != "fixed":
+            weighted = bounded(divergence, weight, self.dense_bound)
         else:
-            weighted = self.guidance * divergence
+            weighted = weight * divergence
         return task_loss, divergence, task_loss + weighted
+
+    def _scheduled(self, step: int, steps: int, problem: Syn2RealProblem) -> float:
+        """What step sizes are multiplied by besides the actions."""
+        # Only the released code for scenes lets the schedule and the policy act together.
+        return step_size_factor(step, steps, HELD_FROM, self.warm_up) if problem.dense else 1.0
 
     def _policy(self, groups: int, seed: int) -> RatePolicy:
         with torch.random.fork_rng(devices=[]):

@@ -11,6 +11,7 @@ from bench import UserError
 from bench.run import Run
 from methods.syn2real import synaptic_intelligence
 from methods.syn2real._policy import RatePolicy
+from methods.syn2real._schedule import step_size_factor
 from methods.syn2real._training import Candidates, Recipe, Training
 from methods.syn2real.asg import ASG
 from methods.syn2real.asg.actor import Actor, Lessons
@@ -25,11 +26,17 @@ from tasks.syn2real.backbones import Backbone
 
 SMALL = Syn2Real(side=32, drawn_per_class=4, target_per_class=2, height=64, crop=64, source_scenes=4, target_scenes=2)
 SHORT = {"steps": 2, "batch": 4, "lr": 1e-2, "warm_up": 1, "checks": 1}
+DENSE = {"dense_steps": 3, "dense_batch": 2, "dense_lr": 1e-2, "warm_up": 1, "checks": 1}
 
 
 @pytest.fixture(scope="module")
 def problem() -> Syn2RealProblem:
     return SMALL.load("font-digits-to-mnist5k", "smoke", 0)[0]
+
+
+@pytest.fixture(scope="module")
+def scenes() -> Syn2RealProblem:
+    return SMALL.load("streets-to-streets-shifted", "smoke", 0)[0]
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +82,18 @@ def test_a_penalty_of_nothing_is_fine_tuning(problem, vanilla):
 def test_a_part_that_is_on_leads_elsewhere(problem, vanilla, method):
     moved = differing(weights_of(method.fit(problem, Run(seed=0))), vanilla)
     assert "net.backbone.trunk.head_convolution.convolution.weight" in moved
+
+
+@pytest.mark.parametrize("policy", ["fixed", "random"])
+def test_guidance_of_scenes_is_bounded_under_a_policy_alone(scenes, policy):
+    method = ASG(**DENSE, policy=policy, window=1)
+
+    def fitted(bound: float) -> dict[str, Tensor]:
+        # The head's dropout draws from torch's own generator.
+        torch.manual_seed(0)
+        return weights_of(replace(method, dense_bound=bound).fit(scenes, Run(seed=0)))
+
+    assert bool(differing(fitted(1e6), fitted(1e-9))) is (policy == "random")
 
 
 # What moves, and what must not ----------------------------------------------------------------------------------------
@@ -291,3 +310,20 @@ def test_meta_training_leaves_the_network_as_it_was_and_logs_its_actions(problem
     assert len(curves["policy/reward"].y) == 3 and len(curves["policy/rate_stem"].y) == 3
     # The first window of the real fit, too, is at the base step size: the network and its memory are fresh.
     assert curves["rate_new_head"].y[0] == 1
+
+
+@pytest.mark.parametrize("dataset", ["font-digits-to-mnist5k", "streets-to-streets-shifted"])
+def test_in_meta_training_too_the_schedule_acts_on_scenes_alone(dataset, monkeypatch):
+    factors = []
+    rates = Training.rates
+
+    def noted(self, factor, shares):
+        factors.append(factor)
+        rates(self, factor, shares)
+
+    monkeypatch.setattr(Training, "rates", noted)
+    problem, _ = SMALL.load(dataset, "smoke", 0)
+    method = ASG(**SHORT | DENSE, window=1, episodes=2, episode_steps=2, rollout=2)
+    method.fit(problem, Run(seed=0))
+    scheduled = [step_size_factor(step, 2, 0.8, 1) for step in range(2)]
+    assert factors[:4] == (scheduled * 2 if problem.dense else [1.0] * 4)
