@@ -21,6 +21,7 @@ Differs from the authors' code:
 b batch, d features, g groups
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -57,7 +58,9 @@ class ASG(Recipe):
     memoryless: bool = False
     """Whether the policy forgets at each decision, as the released one does."""
     window: Count = 10
-    """Least updates between two decisions; 20 for scenes in the released code."""
+    """Least updates between two decisions, where images have a class."""
+    dense_window: Count = 20
+    """The same where each pixel has one."""
     windows: Literal["as-released", "sum-divided"] = "as-released"
     """How windows grow: as the released code computes it, or as it may have been meant."""
     episodes: Count = 30
@@ -81,6 +84,7 @@ class ASG(Recipe):
             "warm_up": 1,
             "checks": 2,
             "window": 1,
+            "dense_window": 1,
             "episodes": 2,
             "episode_steps": 4,
             "rollout": 2,
@@ -94,6 +98,7 @@ class ASG(Recipe):
             "warm_up": 20,
             "checks": 4,
             "window": 5,
+            "dense_window": 5,
             "episodes": 10,
             "episode_steps": 30,
             "meta_lr": 7e-3,
@@ -131,7 +136,7 @@ class ASG(Recipe):
             self._teach(policy, training, teacher, problem, run)
 
         epochs = -(-training.steps // training.epoch)
-        windows = window_lengths(epochs, training.epoch, self.window, self.windows)
+        windows = self._windows(epochs, training.epoch, problem)
         kind: Kind = "random" if self.policy == "fixed" else self.policy
         actor = Actor(kind, list(training.parameters), policy, windows, run.generator)
         head_weight = _last_weight(training)
@@ -156,7 +161,7 @@ class ASG(Recipe):
         network, first = training.network, snapshot(training.network)
         optimizer = torch.optim.SGD(policy.parameters(), self.meta_lr, momentum=0.9)
         lessons = Lessons(policy, optimizer, self.rollout, self.gamma)
-        windows = window_lengths(1, self.episode_steps, self.window, self.windows)
+        windows = self._windows(1, self.episode_steps, problem)
         actor = Actor("learned", list(training.parameters), policy, windows, run.generator, lessons)
         head_weight = _last_weight(training)
         state = training.state | {"actor": actor, "policy": policy, "policy-optimizer": optimizer}
@@ -191,6 +196,10 @@ class ASG(Recipe):
         else:
             weighted = weight * divergence
         return task_loss, divergence, task_loss + weighted
+
+    def _windows(self, epochs: int, iterations: int, problem: Syn2RealProblem) -> Iterator[int]:
+        least = self.dense_window if problem.dense else self.window
+        return window_lengths(epochs, iterations, least, self.windows)
 
     def _scheduled(self, step: int, steps: int, problem: Syn2RealProblem) -> float:
         """What step sizes are multiplied by besides the actions."""

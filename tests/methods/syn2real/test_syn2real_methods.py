@@ -86,7 +86,7 @@ def test_a_part_that_is_on_leads_elsewhere(problem, vanilla, method):
 
 @pytest.mark.parametrize("policy", ["fixed", "random"])
 def test_guidance_of_scenes_is_bounded_under_a_policy_alone(scenes, policy):
-    method = ASG(**DENSE, policy=policy, window=1)
+    method = ASG(**DENSE, policy=policy, dense_window=1)
 
     def fitted(bound: float) -> dict[str, Tensor]:
         # The head's dropout draws from torch's own generator.
@@ -323,7 +323,12 @@ def test_in_meta_training_too_the_schedule_acts_on_scenes_alone(dataset, monkeyp
 
     monkeypatch.setattr(Training, "rates", noted)
     problem, _ = SMALL.load(dataset, "smoke", 0)
-    method = ASG(**SHORT | DENSE, window=1, episodes=2, episode_steps=2, rollout=2)
+    method = ASG(**SHORT | DENSE, window=1, dense_window=1, episodes=2, episode_steps=2, rollout=2)
     method.fit(problem, Run(seed=0))
     scheduled = [step_size_factor(step, 2, 0.8, 1) for step in range(2)]
     assert factors[:4] == (scheduled * 2 if problem.dense else [1.0] * 4)
+
+
+@pytest.mark.parametrize(("problem_name", "lengths"), [("problem", [10, 10, 20]), ("scenes", [20, 20])])
+def test_windows_of_scenes_are_twice_as_long(problem_name, lengths, request):
+    assert list(ASG()._windows(1, 40, request.getfixturevalue(problem_name))) == lengths
