@@ -22,9 +22,6 @@ from tasks.syn2real.backbones.dense import DeepLab
 NEW_HEAD = "new_head"
 """The last of a network's groups of parameters."""
 
-HELD_FROM = 0.8
-"""Share of the steps after which step sizes fall no more (ASG's released code)."""
-
 Weights = Mapping[str, Tensor]
 
 
@@ -47,6 +44,8 @@ class Recipe:
     weight_decay: NonNegative = 5e-4
     warm_up: Count = 100
     """Updates over which step sizes grow with the square of time."""
+    held_from: UnitInterval = 0.8
+    """Share of the updates after which step sizes fall no more; at 1 they fall to zero."""
     checks: Count = 30
     """Epochs, as the choice of a network sees them: after each its loss on synthetic validation images is looked at."""
 
@@ -178,9 +177,9 @@ class Training:
         self.train()
         return next(self._batches)
 
-    def hand_tuned(self, step: int, held_from: float = HELD_FROM) -> None:
+    def hand_tuned(self, step: int) -> None:
         """The step sizes of the baselines: warm-up and decay, and for the backbone a share of the head's."""
-        factor = step_size_factor(step, self.steps, held_from, self._recipe.warm_up)
+        factor = step_size_factor(step, self.steps, self._recipe.held_from, self._recipe.warm_up)
         shares = dict.fromkeys(self.parameters, self._recipe.backbone_factor)
         self.rates(factor, shares | {NEW_HEAD: 1.0, "extra": 1.0})
 

@@ -28,7 +28,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from bench import Count, Fraction, Natural, NonNegative, Positive, Presets, Run, Search, UserError, method
+from bench import Count, Fraction, Natural, NonNegative, Positive, Presets, Run, Search, UnitInterval, UserError, method
 from bench.seeds import derive_seed
 from methods.syn2real._apool import attentional_pool, patches
 from methods.syn2real._augment import RANGES, augmented, colour_jittered, draw
@@ -38,9 +38,6 @@ from tasks.syn2real import Syn2RealProblem, Transfer
 
 PUBLISHED_SIDE = 224
 
-HELD_FROM = 1.0
-"""Step sizes fall to zero (CSG's released code)."""
-
 
 @method("syn2real", paper="csg")
 @dataclass(frozen=True)
@@ -49,6 +46,8 @@ class CSG(Recipe):
 
     steps: Count = 142_860
     """Updates where images have a class: 30 epochs of VisDA-17's 4,762 whole batches."""
+    held_from: UnitInterval = 1.0
+    """Share of the updates after which step sizes fall no more; at 1, as in CSG's released code, they fall to zero."""
     guidance: NonNegative = 0.1
     """Weight of the contrast, lambda, where images have a class."""
     dense_guidance: NonNegative = 75.0
@@ -129,7 +128,7 @@ class CSG(Recipe):
 
         state = training.state | {"contrasts": contrasts}
         for step in run.steps(training.steps, state):
-            training.hand_tuned(step, HELD_FROM)
+            training.hand_tuned(step)
             images, labels, *_ = training.batch()
             query, key = self._views(images, problem.dense, derive_seed(views, step))
             reading = network.read(query)

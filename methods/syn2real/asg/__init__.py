@@ -35,7 +35,7 @@ from methods.syn2real._policy import RatePolicy
 from methods.syn2real._proxy import bounded, proxy_divergence
 from methods.syn2real._schedule import step_size_factor
 from methods.syn2real._sgd import RollingSGD
-from methods.syn2real._training import HELD_FROM, NEW_HEAD, Recipe, Training, snapshot
+from methods.syn2real._training import NEW_HEAD, Recipe, Training, snapshot
 from methods.syn2real._windows import window_lengths
 from methods.syn2real.asg.actor import Actor, Kind, Lessons
 from tasks.syn2real import Syn2RealProblem, Transfer, teacher_features
@@ -204,7 +204,7 @@ class ASG(Recipe):
     def _scheduled(self, step: int, steps: int, problem: Syn2RealProblem) -> float:
         """What step sizes are multiplied by besides the actions."""
         # Only the released code for scenes lets the schedule and the policy act together.
-        return step_size_factor(step, steps, HELD_FROM, self.warm_up) if problem.dense else 1.0
+        return step_size_factor(step, steps, self.held_from, self.warm_up) if problem.dense else 1.0
 
     def _policy(self, groups: int, seed: int) -> RatePolicy:
         with torch.random.fork_rng(devices=[]):

@@ -60,10 +60,23 @@ def test_guidance_of_nothing_is_fine_tuning_to_the_bit(problem, vanilla):
     assert not differing(weights_of(fixed), vanilla)
 
 
-def test_contrast_of_nothing_without_views_is_fine_tuning_to_the_bit(problem, vanilla):
-    # Both step sizes are the same up to 80 % of the steps, and there are but two.
-    method = CSG(**SHORT, guidance=0.0, augment=False, queue=8)
+def test_contrast_of_nothing_without_views_is_fine_tuning_to_the_bit_at_the_same_schedule(problem):
+    # Of four updates the last comes after half: where step sizes are held from there, it is a larger one.
+    longer = SHORT | {"steps": 4, "held_from": 0.5}
+    vanilla = weights_of(FineTuning(**longer).fit(problem, Run(seed=0)))
+    method = CSG(**longer, guidance=0.0, augment=False, queue=8)
     assert not differing(weights_of(method.fit(problem, Run(seed=0))), vanilla)
+    falling = weights_of(replace(method, held_from=1.0).fit(problem, Run(seed=0)))
+    assert differing(falling, vanilla)
+
+
+def test_step_sizes_are_held_as_in_each_paper(problem):
+    rates = {}
+    for recipe in (FineTuning(steps=1000), ASG(steps=1000), CSG(steps=1000)):
+        training = Training(problem, Run(seed=0), recipe, problem.build_network())
+        training.hand_tuned(900)
+        rates[type(recipe)] = training.optimizer.param_groups[-1]["lr"] / recipe.lr
+    assert rates == pytest.approx({FineTuning: 0.2**0.9, ASG: 0.2**0.9, CSG: 0.1**0.9})
 
 
 def test_a_penalty_of_nothing_is_fine_tuning(problem, vanilla):
