@@ -86,6 +86,7 @@ def energies(solution: nn.Module, images: UInt8[Tensor, "n 3 h w"]) -> dict[str,
     energy = hyperspherical_energy(in_pieces(solution, (some,), found.features))
     return {
         "energy_0": energy.power_0,
+        "energy_0_published": energy.power_0_published,
         "energy_1": energy.power_1,
         "energy_2": energy.power_2,
         "diversity": -energy.power_0,

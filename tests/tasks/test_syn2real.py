@@ -194,6 +194,7 @@ def test_the_best_on_real_images_is_an_oracle_beside_the_last_and_the_chosen_net
     plain = Syn2Real().evaluate(Biased(0.0), held_out_of(images, labels)).metrics
     assert plain["accuracy"] == plain["accuracy_source_selected"] == plain["accuracy_best_on_target"] == 100
     assert metrics["diversity"] == -metrics["energy_0"]
+    assert metrics["energy_0_published"] == 2 * metrics["energy_0"] != 0
 
 
 @pytest.mark.parametrize(
