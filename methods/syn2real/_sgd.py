@@ -1,7 +1,7 @@
 """Stochastic gradient descent with the step size inside the momentum buffer.
 
-The released code of ASG (Chen and others, ICML 2020) and CSG (ICLR 2021), for classification; the form of Sutskever,
-Martens, Dahl and Hinton (ICML 2013).
+The released code of ASG (Chen and others, ICML 2020) for classification, and of CSG (ICLR 2021) for scenes too; the
+form of Sutskever, Martens, Dahl and Hinton (ICML 2013).
 
     buffer <- momentum buffer + lr (gradient + weight decay weights);    weights <- weights - buffer
 

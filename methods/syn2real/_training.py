@@ -5,7 +5,7 @@ Each method keeps its own loop and its own loss.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,8 @@ class Recipe:
     dense_lr: Positive = 1e-3
     backbone_factor: NonNegative = 0.1
     """Step size of the backbone, as a share of the head's; 1 is what the papers call a large one in all layers."""
+    dense_optimizer: Literal["sgd", "rolling-sgd"] = "sgd"
+    """Of scenes: torch's, as in ASG's released code, or with the step size inside the momentum, as for images."""
     momentum: UnitInterval = 0.9
     weight_decay: NonNegative = 5e-4
     warm_up: Count = 100
@@ -127,7 +129,6 @@ class Training:
         *,
         constants: tuple[Tensor, ...] = (),
         extra: nn.Module | None = None,
-        optimizer: type[torch.optim.Optimizer] = RollingSGD,
     ) -> None:
         """Wires them.
 
@@ -138,7 +139,6 @@ class Training:
             network: As its problem built it.
             constants: What belongs to each image besides its label, where images have a class.
             extra: Trained beside the head, at its step size.
-            optimizer: `RollingSGD`, or torch's.
         """
         self._problem, self._run, self._recipe = problem, run, recipe
         self.network = network.to(run.device)
@@ -156,6 +156,8 @@ class Training:
         self.epoch = max(1, len(problem.images) // size)
         """Updates in which every image is seen about once."""
         options: Any = {"lr": self.lr, "momentum": recipe.momentum, "weight_decay": recipe.weight_decay}
+        stock = problem.dense and recipe.dense_optimizer == "sgd"
+        optimizer: type[torch.optim.Optimizer] = torch.optim.SGD if stock else RollingSGD
         self.optimizer = optimizer([{"params": group} for group in self.parameters.values()], **options)
         self._batches = problem.batches(size, run, *constants)
         self._candidates = Candidates(problem)

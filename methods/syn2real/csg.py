@@ -22,7 +22,7 @@ b batch, c channels, h w pixels, d dimensions of a projection
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from jaxtyping import Float, UInt8
@@ -46,6 +46,8 @@ class CSG(Recipe):
 
     steps: Count = 142_860
     """Updates where images have a class: 30 epochs of VisDA-17's 4,762 whole batches."""
+    dense_optimizer: Literal["sgd", "rolling-sgd"] = "rolling-sgd"
+    """Of scenes: with the step size inside the momentum, as in CSG's released code, or torch's."""
     held_from: UnitInterval = 1.0
     """Share of the updates after which step sizes fall no more; at 1, as in CSG's released code, they fall to zero."""
     guidance: NonNegative = 0.1

@@ -34,7 +34,6 @@ from bench.training import descend
 from methods.syn2real._policy import RatePolicy
 from methods.syn2real._proxy import bounded, proxy_divergence
 from methods.syn2real._schedule import step_size_factor
-from methods.syn2real._sgd import RollingSGD
 from methods.syn2real._training import NEW_HEAD, Recipe, Training, snapshot
 from methods.syn2real._windows import window_lengths
 from methods.syn2real.asg.actor import Actor, Kind, Lessons
@@ -128,9 +127,7 @@ class ASG(Recipe):
             features, seconds = teacher_features(teacher, problem.images, run.device)
             constants = (features,)
             run.artefact("teacher_pass_s", seconds)
-        # The released code for scenes has torch's, which stops a group at once whose step size is 0.
-        optimizer = torch.optim.SGD if problem.dense else RollingSGD
-        training = Training(problem, run, self, self.build(problem), constants=constants, optimizer=optimizer)
+        training = Training(problem, run, self, self.build(problem), constants=constants)
         policy = self._policy(len(training.parameters), problem.seed)
         if self.policy == "learned":
             self._teach(policy, training, teacher, problem, run)

@@ -12,6 +12,7 @@ from bench.run import Run
 from methods.syn2real import synaptic_intelligence
 from methods.syn2real._policy import RatePolicy
 from methods.syn2real._schedule import step_size_factor
+from methods.syn2real._sgd import RollingSGD
 from methods.syn2real._training import Candidates, Recipe, Training
 from methods.syn2real.asg import ASG
 from methods.syn2real.asg.actor import Actor, Lessons
@@ -164,6 +165,25 @@ def test_hand_tuned_step_sizes_are_a_tenth_in_the_backbone(problem):
     # After 100 steps of warm-up, half of all: 2 x 0.5^0.9 for the head.
     assert rates[-1] == pytest.approx(2 * 0.5**0.9)
     assert rates[:-1] == pytest.approx([0.2 * 0.5**0.9] * 6)
+
+
+@pytest.mark.parametrize(
+    ("method", "dense"), [(FineTuning, torch.optim.SGD), (ASG, torch.optim.SGD), (CSG, RollingSGD)]
+)
+def test_momentum_of_scenes_is_each_papers_and_of_images_both_papers_own(problem, scenes, method, dense):
+    for given, wanted in ((problem, RollingSGD), (scenes, dense)):
+        training = Training(given, Run(seed=0), method(), given.build_network())
+        assert type(training.optimizer) is wanted
+
+
+def test_contrast_of_nothing_is_fine_tuning_of_scenes_with_the_same_momentum(scenes):
+    vanilla = FineTuning(**DENSE, held_from=1.0, dense_optimizer="rolling-sgd")
+    method = CSG(**DENSE, guidance=0.0, dense_guidance=0.0, augment=False, dense_queue=160)
+    fitted = []
+    for each in (vanilla, method):
+        torch.manual_seed(0)
+        fitted.append(weights_of(each.fit(scenes, Run(seed=0))))
+    assert not differing(*fitted)
 
 
 def test_stages_that_there_are_not_are_refused(problem):
