@@ -63,7 +63,7 @@ class ASG(Recipe):
     windows: Literal["as-released", "sum-divided"] = "as-released"
     """How windows grow: as the released code computes it, or as it may have been meant."""
     episodes: Count = 30
-    """In which the policy is trained, each from ImageNet; ours."""
+    """In which the policy is trained, each from ImageNet; ours. All their updates come on top of `steps`."""
     episode_steps: Count = 400
     """Updates of each; ours."""
     meta_lr: Positive = 7e-4
@@ -88,6 +88,8 @@ class ASG(Recipe):
             "episode_steps": 4,
             "rollout": 2,
         },
+        # 300 updates of the policy's training before those of the fit: with `learned` 3.8 times the others' in all, of
+        # scenes 2.9 times.
         "small": {
             "steps": 108,
             "lr": 1e-2,
@@ -135,7 +137,7 @@ class ASG(Recipe):
         epochs = -(-training.steps // training.epoch)
         windows = self._windows(epochs, training.epoch, problem)
         kind: Kind = "random" if self.policy == "fixed" else self.policy
-        actor = Actor(kind, list(training.parameters), policy, windows, run.generator)
+        actor = Actor(kind, list(training.parameters), policy, windows, training.steps, run.generator)
         head_weight = _last_weight(training)
         state = training.state | {"actor": actor, "policy": policy}
         for step in run.steps(training.steps, state):
@@ -159,7 +161,8 @@ class ASG(Recipe):
         optimizer = torch.optim.SGD(policy.parameters(), self.meta_lr, momentum=0.9)
         lessons = Lessons(policy, optimizer, self.rollout, self.gamma)
         windows = self._windows(1, self.episode_steps, problem)
-        actor = Actor("learned", list(training.parameters), policy, windows, run.generator, lessons)
+        groups = list(training.parameters)
+        actor = Actor("learned", groups, policy, windows, self.episode_steps, run.generator, lessons)
         head_weight = _last_weight(training)
         state = training.state | {"actor": actor, "policy": policy, "policy-optimizer": optimizer}
         for step in run.steps(self.episodes * self.episode_steps, state, name="policy"):

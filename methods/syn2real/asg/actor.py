@@ -62,12 +62,23 @@ class Actor:
         groups: Sequence[str],
         policy: RatePolicy,
         windows: Iterable[int],
+        steps: int,
         generator: torch.Generator,
         lessons: Lessons | None = None,
     ) -> None:
+        """A new actor, in a first episode.
+
+        Args:
+            kind: Who decides.
+            groups: Names of the groups of layers.
+            policy: Decides where it is learned.
+            windows: Updates from decision to decision; the last may go on beyond the episode.
+            steps: Updates of an episode, of which the policy sees how many are done.
+            generator: Draws actions.
+            lessons: How the policy learns from them; None if it does not.
+        """
         self._kind, self._groups, self._policy = kind, tuple(groups), policy
-        lengths = list(windows)
-        self._ends, self._steps = frozenset(accumulate(lengths)), sum(lengths)
+        self._ends, self._steps = frozenset(accumulate(windows)), steps
         self._generator, self._lessons = generator, lessons
         self._rollout = Rollout(policy.start())
         self._sums: Tensor | None = None

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from bench import UserError
 from bench.run import Run
 from methods.syn2real import synaptic_intelligence
-from methods.syn2real._policy import RatePolicy
+from methods.syn2real._policy import RatePolicy, observation
 from methods.syn2real._schedule import step_size_factor
 from methods.syn2real._sgd import RollingSGD
 from methods.syn2real._training import Candidates, Recipe, Training
 from methods.syn2real.asg import ASG
+from methods.syn2real.asg import actor as acting
 from methods.syn2real.asg.actor import Actor, Lessons
 from methods.syn2real.csg import CSG
 from methods.syn2real.feature_l2 import feature_distance
@@ -22,8 +23,9 @@ from methods.syn2real.fine_tuning import FineTuning
 from methods.syn2real.frozen import Frozen
 from methods.syn2real.synaptic_intelligence import importances, weighted_drift
 from methods.syn2real.weight_l2 import WeightL2, drift
-from tasks.syn2real import Syn2Real, Syn2RealProblem, Transfer
+from tasks.syn2real import Network, Syn2Real, Syn2RealProblem, Transfer
 from tasks.syn2real.backbones import Backbone
+from tasks.syn2real.backbones.dense import build_dense
 
 SMALL = Syn2Real(side=32, drawn_per_class=4, target_per_class=2, height=64, crop=64, source_scenes=4, target_scenes=2)
 SHORT = {"steps": 2, "batch": 4, "lr": 1e-2, "warm_up": 1, "checks": 1}
@@ -275,7 +277,7 @@ def test_nothing_is_kept_beside_the_last_where_it_is_the_best(problem, monkeypat
 
 def an_actor(kind="learned", lessons=None, windows=(2, 3), policy=None) -> Actor:
     policy = policy or RatePolicy(2)
-    return Actor(kind, ["first", "second"], policy, windows, torch.Generator().manual_seed(0), lessons)
+    return Actor(kind, ["first", "second"], policy, windows, sum(windows), torch.Generator().manual_seed(0), lessons)
 
 
 def losses(task: float, divergence: float, weighted: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -365,3 +367,23 @@ def test_in_meta_training_too_the_schedule_acts_on_scenes_alone(dataset, monkeyp
 @pytest.mark.parametrize(("problem_name", "lengths"), [("problem", [10, 10, 20]), ("scenes", [20, 20])])
 def test_windows_of_scenes_are_twice_as_long(problem_name, lengths, request):
     assert list(ASG()._windows(1, 40, request.getfixturevalue(problem_name))) == lengths
+
+
+def test_a_policy_sees_what_share_of_the_updates_is_done(problem, monkeypatch):
+    progress = []
+
+    def noted(task_loss, divergence, share, head_weight, ratios):
+        progress.append(share)
+        return observation(task_loss, divergence, share, head_weight, ratios)
+
+    monkeypatch.setattr(acting, "observation", noted)
+    # An epoch has seven updates and so have its windows, 1, 1, 2 and 3; only four are made.
+    ASG(**SHORT | {"steps": 4}, policy="random", window=1).fit(problem, Run(seed=0))
+    assert progress == [1 / 4, 2 / 4, 4 / 4]
+
+
+def test_a_policy_of_deeplab_on_a_resnet_has_six_groups_as_its_first_norm_is_frozen(scenes):
+    network = Network(build_dense("resnet50", 4, pretrained=None))
+    assert "bn1" in network.groups()
+    training = Training(scenes, Run(seed=0), Recipe(), network)
+    assert list(training.parameters) == ["conv1", "layer1", "layer2", "layer3", "layer4", "new_head"]
