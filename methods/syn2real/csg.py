@@ -28,13 +28,27 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from bench import Count, Fraction, Natural, NonNegative, Positive, Presets, Run, Search, UnitInterval, UserError, method
+from bench import (
+    Count,
+    Fraction,
+    Natural,
+    NonNegative,
+    Positive,
+    Presets,
+    Run,
+    Search,
+    UnitInterval,
+    Unsupported,
+    UserError,
+    method,
+)
 from bench.seeds import derive_seed
 from methods.syn2real._apool import attentional_pool, patches
 from methods.syn2real._augment import RANGES, augmented, colour_jittered, draw
 from methods.syn2real._contrast import Contrast
 from methods.syn2real._training import Recipe, Training
 from tasks.syn2real import Syn2RealProblem, Transfer
+from tasks.syn2real.backbones.dense import build_dense
 
 PUBLISHED_SIDE = 224
 
@@ -121,6 +135,7 @@ class CSG(Recipe):
     }
 
     def fit(self, problem: Syn2RealProblem, run: Run) -> Transfer:
+        self._check(problem)
         teacher = problem.teacher().to(run.device)
         contrasts = self._contrasts(teacher.widths, problem).to(run.device)
         heads = nn.ModuleList(cast(Contrast, contrast).head for contrast in contrasts.values())
@@ -148,9 +163,26 @@ class CSG(Recipe):
             training.update(step, task_loss + weight * contrast, loss=task_loss, contrast=contrast)
         return training.solution()
 
-    def _contrasts(self, widths: dict[int, int], problem: Syn2RealProblem) -> nn.ModuleDict:
+    def _check(self, problem: Syn2RealProblem) -> None:
+        """Raises `UserError` for stages that there are not, `Unsupported` where the maps of crops have no such grid."""
         if not self.stages or not set(self.stages) <= {3, 4}:
             raise UserError(f"csg: stages must be 3, 4 or both, got {list(self.stages)}; set --set csg.stages=[3,4]")
+        if not problem.dense:
+            return
+        # Shapes alone: neither weights are read nor is anything computed.
+        with torch.device("meta"):
+            backbone = build_dense(problem.backbone, problem.classes, pretrained=None).backbone
+            maps = backbone.maps(torch.empty(1, 3, problem.crop, problem.crop))
+        for stage in self.stages:
+            side = maps[stage].shape[-1]
+            if side % self.patches:
+                raise Unsupported(
+                    f"csg: the map of stage {stage} of {problem.backbone} has {side} x {side} places in a crop of "
+                    f"{problem.crop} pixels, which {self.patches} x {self.patches} patches do not divide; set "
+                    "--set csg.patches=1, or another syn2real.crop or backbone"
+                )
+
+    def _contrasts(self, widths: dict[int, int], problem: Syn2RealProblem) -> nn.ModuleDict:
         seed = derive_seed(problem.seed, "syn2real", "projections")
         generator = torch.Generator().manual_seed(seed)
         with torch.random.fork_rng(devices=[]):

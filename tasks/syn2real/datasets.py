@@ -123,8 +123,8 @@ CARDS = (
         title="VisDA-17, classification: rendered models to crops of MS-COCO (its validation part), 12 classes",
         licence="VisDA's own: non-commercial research, no redistribution",
         origin="ai.bu.edu/visda-2017: train.tar and validation.tar, unpacked",
-        items="152,397 rendered images and 55,388 crops of photographs, of many sizes; whole at 224 pixels the former are "
-        "23 GB of bytes, of which those to learn from (nine tenths) lie on the device",
+        items="152,397 rendered images and 55,388 crops of photographs, of many sizes; whole at 224 pixels the former "
+        "are 23 GB of bytes, of which those to learn from (nine tenths) lie on the device",
         kind="files",
         folder="visda17",
         files=(DataFile("train/image_list.txt"), DataFile("validation/image_list.txt")),

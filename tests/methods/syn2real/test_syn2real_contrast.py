@@ -7,8 +7,12 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
+from bench import Unsupported
+from bench.run import Run
 from methods.syn2real._apool import attention, attentional_pool, patches
 from methods.syn2real._contrast import Contrast, KeyQueue, info_nce, projection_head
+from methods.syn2real.csg import CSG
+from tasks.syn2real import Syn2RealProblem
 
 TEMPERATURE = 0.07
 
@@ -248,3 +252,26 @@ def test_patches_of_a_batch_are_so_many_queries_and_the_loss_is_a_mean():
     whole = attentional_pool(maps)
     # A constant map has the same vector everywhere, so that 64 times the queries cost the same.
     torch.testing.assert_close(many(rows, rows), one(whole, whole))
+
+
+# Patches of a problem's maps ------------------------------------------------------------------------------------------
+
+
+def scenes(backbone, crop):
+    images, labels = torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.zeros(1, 8, 8, dtype=torch.uint8)
+    return Syn2RealProblem(images, labels, images, labels, ("a", "b"), True, backbone, crop, 0)
+
+
+@pytest.mark.parametrize(("stages", "side"), [((3, 4), 45), ((4,), 23)])
+def test_a_grid_that_maps_of_crops_do_not_have_is_refused_before_weights_are_read(stages, side, monkeypatch, tmp_path):
+    monkeypatch.setenv("ALLWIN_DATA", str(tmp_path))
+    with pytest.raises(Unsupported, match=rf"^csg: the map .* has {side} x {side} places .*csg\.patches=1.*$"):
+        CSG(stages=stages).fit(scenes("vgg16", 512), Run(seed=0))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "crop", "settings"),
+    [("vgg16", 512, {"patches": 1}), ("resnet50", 512, {}), ("efficientnet-lite0", 64, {})],
+)
+def test_a_grid_that_maps_of_crops_have_is_taken(backbone, crop, settings):
+    CSG(**settings)._check(scenes(backbone, crop))
