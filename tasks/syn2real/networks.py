@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from bench import MissingData
+from bench import MissingData, UserError
 from bench.data import ENVIRONMENT, root
 from tasks.syn2real.backbones import Backbone, BackboneName, build_backbone
 from tasks.syn2real.backbones.dense import DeepLab, FCN8s, build_dense
@@ -94,7 +94,7 @@ class Recogniser(nn.Module):
 
 def build(name: BackboneName, classes: int, *, dense: bool, ibn: bool, seed: int) -> Network:
     """A backbone with ImageNet's weights and a new head drawn from the seed, in eval mode."""
-    pretrained = weights_of(name)
+    pretrained = weights_of(name, ibn=ibn)
     if dense:
         return Network(build_dense(name, classes, pretrained=pretrained, ibn=ibn, seed=seed)).eval()
     backbone = build_backbone(name, pretrained=pretrained, ibn=ibn)
@@ -125,15 +125,29 @@ class Transfer(nn.Module):
         return self.network(images)
 
 
-def weights_of(name: BackboneName) -> Path | Literal["shipped"]:
-    """The file with a backbone's ImageNet weights, as torchvision names it; `shipped` where a package brings it."""
+def weights_of(name: BackboneName, *, ibn: bool = False) -> Path | Literal["shipped"]:
+    """The file with a backbone's ImageNet weights, as torchvision names it; `shipped` where a package brings it.
+
+    With `ibn` those that were trained with such norms, as IBN-Net's authors name them, where they are here.
+
+    Raises:
+        MissingData: There is no such file.
+        UserError: There are two, and nothing says which is meant.
+    """
     if name == "efficientnet-lite0":
         return "shipped"
     base = root()
-    found = sorted((base / WEIGHTS_FOLDER).glob(f"{name}-*.pth")) if base else []
-    if not found:
-        raise MissingData(
-            f"ImageNet weights of {name} are not here; put torchvision's {name}-*.pth into "
-            f"${ENVIRONMENT}/{WEIGHTS_FOLDER}/, or take --set syn2real.backbone=efficientnet-lite0"
-        )
-    return found[0]
+    folder = base / WEIGHTS_FOLDER if base else None
+    for pattern in (f"{name}_ibn_a-*.pth", f"{name}-*.pth") if ibn else (f"{name}-*.pth",):
+        found = sorted(folder.glob(pattern)) if folder else []
+        if len(found) > 1:
+            raise UserError(
+                f"ImageNet weights of {name} are in {len(found)} files, {', '.join(file.name for file in found)}; "
+                f"leave one of them in ${ENVIRONMENT}/{WEIGHTS_FOLDER}/"
+            )
+        if found:
+            return found[0]
+    raise MissingData(
+        f"ImageNet weights of {name} are not here; put torchvision's {name}-*.pth into "
+        f"${ENVIRONMENT}/{WEIGHTS_FOLDER}/, or take --set syn2real.backbone=efficientnet-lite0"
+    )

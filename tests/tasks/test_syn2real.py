@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bench import UserError
 from tasks.syn2real import Network, Syn2Real, Syn2RealHeldOut, Syn2RealProblem, Transfer, teacher
-from tasks.syn2real.networks import Recogniser, weights_of
+from tasks.syn2real.networks import Recogniser, build, weights_of
 from tasks.syn2real.scoring import accuracy, class_ious, mean_class_accuracy, probabilities
 from tasks.syn2real.teacher import compute, teacher_features
 
@@ -82,6 +82,24 @@ def test_weights_that_nobody_ships_are_asked_for_by_name(monkeypatch, tmp_path):
     file = tmp_path / "imagenet-weights" / "resnet101-5d3b4d8f.pth"
     file.touch()
     assert weights_of("resnet101") == file
+
+
+def test_weights_trained_with_mixed_norms_are_found_and_two_files_are_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("ALLWIN_DATA", str(tmp_path))
+    folder = tmp_path / "imagenet-weights"
+    folder.mkdir()
+    plain, mixed = folder / "resnet50-0676ba61.pth", folder / "resnet50_ibn_a-d9d0bb7b.pth"
+    plain.touch()
+    assert weights_of("resnet50", ibn=True) == plain
+    mixed.touch()
+    assert weights_of("resnet50", ibn=True) == mixed
+    assert weights_of("resnet50") == plain
+    # What a method builds with is what was found.
+    with pytest.raises(UserError, match=r"resnet50_ibn_a-d9d0bb7b\.pth cannot be read"):
+        build("resnet50", 2, dense=False, ibn=True, seed=0)
+    (folder / "resnet50-11ad3fa6.pth").touch()
+    with pytest.raises(UserError, match=r"in 2 files, resnet50-0676ba61\.pth, resnet50-11ad3fa6\.pth; leave one"):
+        weights_of("resnet50")
 
 
 # Networks -------------------------------------------------------------------------------------------------------------
