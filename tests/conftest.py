@@ -25,8 +25,19 @@ os.environ.pop("ALLWIN_STORE", None)
 # What a shell starts in the background ignores Ctrl-C and hands that on; tests that interrupt a child would hang.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+UNCHECKED = ("methods.nas._tape", "methods.nas._nested")
+"""They make functions for each operation of a network: checking those takes six times as long as running them."""
+
+MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "methods").rglob("*.py")}
+# A name stands for all below it, too, so the packages of those are left out.
+CHECKED = sorted(name for name in MODULES if name not in UNCHECKED and not name.endswith(".__init__"))
+PACKAGES = sorted({name.removesuffix(".__init__") for name in MODULES if name.endswith(".__init__")})
+
 # Shapes and types of `tasks` and `methods` are checked here, so that users do not pay for it.
-install_import_hook(["tasks", "methods"], "beartype.beartype")
+install_import_hook(
+    ["tasks", *CHECKED, *(name for name in PACKAGES if not any(one.startswith(f"{name}.") for one in UNCHECKED))],
+    "beartype.beartype",
+)
 
 
 @pytest.fixture
