@@ -1,5 +1,6 @@
 """What every test finds: the toy plug-in, shapes checked at run time, and no settings of the developer's machine."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -25,19 +26,12 @@ os.environ.pop("ALLWIN_STORE", None)
 # What a shell starts in the background ignores Ctrl-C and hands that on; tests that interrupt a child would hang.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-UNCHECKED = ("methods.nas._tape", "methods.nas._nested")
-"""They make functions for each operation of a network: checking those takes six times as long as running them."""
-
-MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "methods").rglob("*.py")}
-# A name stands for all below it, too, so the packages of those are left out.
-CHECKED = sorted(name for name in MODULES if name not in UNCHECKED and not name.endswith(".__init__"))
-PACKAGES = sorted({name.removesuffix(".__init__") for name in MODULES if name.endswith(".__init__")})
+# Loaded before the hook below and so left alone: it makes functions for each operation of a network, and checking those
+# takes six times as long as running them.
+importlib.import_module("methods.nas._tape")
 
 # Shapes and types of `tasks` and `methods` are checked here, so that users do not pay for it.
-install_import_hook(
-    ["tasks", *CHECKED, *(name for name in PACKAGES if not any(one.startswith(f"{name}.") for one in UNCHECKED))],
-    "beartype.beartype",
-)
+install_import_hook(["tasks", "methods"], "beartype.beartype")
 
 
 @pytest.fixture
