@@ -1,7 +1,7 @@
 """Reads what a file says of itself, in literals, without running it."""
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 
@@ -23,9 +23,9 @@ def evaluate(node: ast.expr, names: Mapping[str, Any]) -> Any:
             # `bench.Count` reads as `Count`; a module's own names stay unknown.
             return evaluate(ast.Name(node.attr), names)
         case ast.Tuple():
-            return tuple(evaluate(item, names) for item in node.elts)
+            return tuple(_items(node.elts, names))
         case ast.List():
-            return [evaluate(item, names) for item in node.elts]
+            return list(_items(node.elts, names))
         case ast.Dict() if None not in node.keys:
             return {
                 evaluate(key, names): evaluate(value, names)
@@ -43,6 +43,14 @@ def evaluate(node: ast.expr, names: Mapping[str, Any]) -> Any:
             keywords = {word.arg: evaluate(word.value, names) for word in node.keywords if word.arg}
             return names[name](*arguments, **keywords)
     raise NotLiteral(f"line {getattr(node, 'lineno', '?')}: `{ast.unparse(node)}` is not a literal")
+
+
+def _items(nodes: Iterable[ast.expr], names: Mapping[str, Any]) -> Iterator[Any]:
+    for node in nodes:
+        if isinstance(node, ast.Starred):
+            yield from evaluate(node.value, names)
+        else:
+            yield evaluate(node, names)
 
 
 def module_names(tree: ast.Module, known: Mapping[str, Any]) -> dict[str, Any]:

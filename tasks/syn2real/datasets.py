@@ -2,11 +2,7 @@
 
 from bench import DataFile, DatasetCard
 
-CLASSIFICATION_METRICS = (
-    "accuracy",
-    "accuracy_source_selected",
-    "accuracy_best_on_target",
-    "source_accuracy",
+SHARED_METRICS = (
     "energy_0",
     "energy_0_published",
     "energy_1",
@@ -15,18 +11,15 @@ CLASSIFICATION_METRICS = (
     "imagenet_top1",
 )
 
-DENSE_METRICS = (
-    "miou",
-    "miou_source_selected",
-    "miou_best_on_target",
-    "source_miou",
-    "energy_0",
-    "energy_0_published",
-    "energy_1",
-    "energy_2",
-    "diversity",
-    "imagenet_top1",
+CLASSIFICATION_METRICS = (
+    "accuracy",
+    "accuracy_source_selected",
+    "accuracy_best_on_target",
+    "source_accuracy",
+    *SHARED_METRICS,
 )
+
+DENSE_METRICS = ("miou", "miou_source_selected", "miou_best_on_target", "source_miou", *SHARED_METRICS)
 
 GLYPH_LICENCE = "emoji: MIT, CC BY 4.0, CC BY-SA 4.0 and OFL 1.1, by design"
 GLYPH_ORIGIN = (
@@ -34,6 +27,20 @@ GLYPH_ORIGIN = (
     "$ALLWIN_DATA/emoji-glyphs @lobehub/fluent-emoji-3d @twemoji/svg openmoji`, `apt-get install "
     "fonts-noto-color-emoji` and `pip install resvg-py`; "
 )
+
+PACS_LICENCE = "none stated; research data"
+PACS_ORIGIN = "PACS (Li and others, ICCV 2017), by seeded choice 130 images of each domain and class, as WebP"
+PACS_PHOTOS = DataFile("photo.zip", None, "8212179e9462c471fd271a6891d2c5df2102a05e7c5aa6925433e28a559bab08")
+
+CITYSCAPES_FILES = (
+    DataFile("cityscapes/leftImg8bit/val/frankfurt"),
+    DataFile("cityscapes/leftImg8bit/val/lindau"),
+    DataFile("cityscapes/leftImg8bit/val/munster"),
+    DataFile("cityscapes/gtFine/val/frankfurt"),
+    DataFile("cityscapes/gtFine/val/lindau"),
+    DataFile("cityscapes/gtFine/val/munster"),
+)
+"""Its validation part, which both games' scenes are judged by."""
 
 CARDS = (
     DatasetCard(
@@ -71,28 +78,28 @@ CARDS = (
     DatasetCard(
         name="pacs-sketch-to-photo",
         title="PACS: sketches to photographs of the same 7 classes, both at 128 x 128; drawn by hand, not rendered",
-        licence="none stated; research data",
-        origin="PACS (Li and others, ICCV 2017), by seeded choice 130 images of each domain and class, as WebP",
+        licence=PACS_LICENCE,
+        origin=PACS_ORIGIN,
         items="860 sketches, 910 photographs of 3 x 128 x 128",
         kind="files",
         folder="pacs128",
         files=(
             DataFile("sketch.zip", None, "4349fbd03f2538ecbe54de18f99febb12a1ec2b4f338d088fb1440a10264daaa"),
-            DataFile("photo.zip", None, "8212179e9462c471fd271a6891d2c5df2102a05e7c5aa6925433e28a559bab08"),
+            PACS_PHOTOS,
         ),
         metrics=CLASSIFICATION_METRICS,
     ),
     DatasetCard(
         name="pacs-cartoon-to-photo",
         title="PACS: cartoons to photographs of the same 7 classes, both at 128 x 128; drawn by hand, not rendered",
-        licence="none stated; research data",
-        origin="PACS (Li and others, ICCV 2017), by seeded choice 130 images of each domain and class, as WebP",
+        licence=PACS_LICENCE,
+        origin=PACS_ORIGIN,
         items="910 cartoons, 910 photographs of 3 x 128 x 128",
         kind="files",
         folder="pacs128",
         files=(
             DataFile("cartoon.zip", None, "cda2f3f9f951dc8ba6069606af0c7a17d68dfcf8be082e46647621dfbe89de03"),
-            DataFile("photo.zip", None, "8212179e9462c471fd271a6891d2c5df2102a05e7c5aa6925433e28a559bab08"),
+            PACS_PHOTOS,
         ),
         metrics=CLASSIFICATION_METRICS,
     ),
@@ -104,7 +111,7 @@ CARDS = (
         items="synthetic as many as the settings say; 910 real ones of 3 x 128 x 128",
         kind="files",
         folder="pacs128",
-        files=(DataFile("photo.zip", None, "8212179e9462c471fd271a6891d2c5df2102a05e7c5aa6925433e28a559bab08"),),
+        files=(PACS_PHOTOS,),
         metrics=CLASSIFICATION_METRICS,
     ),
     DatasetCard(
@@ -161,17 +168,7 @@ CARDS = (
         "ones; 500 photographs of 3 x 1024 x 2048",
         kind="files",
         folder=".",
-        files=(
-            DataFile("gta5/images"),
-            DataFile("gta5/labels"),
-            DataFile("gta5/train.txt"),
-            DataFile("cityscapes/leftImg8bit/val/frankfurt"),
-            DataFile("cityscapes/leftImg8bit/val/lindau"),
-            DataFile("cityscapes/leftImg8bit/val/munster"),
-            DataFile("cityscapes/gtFine/val/frankfurt"),
-            DataFile("cityscapes/gtFine/val/lindau"),
-            DataFile("cityscapes/gtFine/val/munster"),
-        ),
+        files=(DataFile("gta5/images"), DataFile("gta5/labels"), DataFile("gta5/train.txt"), *CITYSCAPES_FILES),
         metrics=DENSE_METRICS,
     ),
     DatasetCard(
@@ -182,16 +179,7 @@ CARDS = (
         items="9,400 scenes of 3 x 760 x 1280; 500 photographs of 3 x 1024 x 2048",
         kind="files",
         folder=".",
-        files=(
-            DataFile("synthia/RGB"),
-            DataFile("synthia/GT/LABELS"),
-            DataFile("cityscapes/leftImg8bit/val/frankfurt"),
-            DataFile("cityscapes/leftImg8bit/val/lindau"),
-            DataFile("cityscapes/leftImg8bit/val/munster"),
-            DataFile("cityscapes/gtFine/val/frankfurt"),
-            DataFile("cityscapes/gtFine/val/lindau"),
-            DataFile("cityscapes/gtFine/val/munster"),
-        ),
+        files=(DataFile("synthia/RGB"), DataFile("synthia/GT/LABELS"), *CITYSCAPES_FILES),
         metrics=DENSE_METRICS,
     ),
 )

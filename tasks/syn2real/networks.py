@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from bench import MissingData, UserError
 from bench.data import ENVIRONMENT, root
 from tasks.syn2real.backbones import Backbone, BackboneName, build_backbone
-from tasks.syn2real.backbones.dense import DeepLab, FCN8s, build_dense
+from tasks.syn2real.backbones.dense import build_dense
+from tasks.syn2real.backbones.headed import Headed
 
 HIDDEN = 512
 """Units between the features and the classes (ASG's released code)."""
@@ -47,7 +48,7 @@ class Solution(Protocol):
 class Network(nn.Module):
     """A backbone and what answers from its maps: images are bytes, since each backbone normalises in its own way."""
 
-    def __init__(self, net: "Recogniser | DeepLab | FCN8s") -> None:
+    def __init__(self, net: Headed) -> None:
         super().__init__()
         self.net = net
 
@@ -72,24 +73,16 @@ class Network(nn.Module):
         return self.net.groups()
 
 
-class Recogniser(nn.Module):
+class Recogniser(Headed):
     """The new head of ASG and CSG on the features: two layers, with torch's own initial weights."""
 
     def __init__(self, backbone: Backbone, classes: int) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.head = nn.Sequential(nn.Linear(backbone.features_width, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, classes))
+        hidden = nn.Linear(backbone.features_width, HIDDEN)
+        super().__init__(backbone, nn.Sequential(hidden, nn.ReLU(), nn.Linear(HIDDEN, classes)))
 
     def decode(self, maps: Mapping[int, Float[Tensor, "b _ _ _"]], size: tuple[int, int]) -> Float[Tensor, "b k"]:  # noqa: ARG002
         """Maps of the backbone to logits; of images, whose size plays no part."""
         return self.head(self.backbone.embed(maps[4]))
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k"]:
-        return self.head(self.backbone.features(images))
-
-    def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Those of the backbone, then the head."""
-        return {**self.backbone.groups(), "new_head": list(self.head.parameters())}
 
 
 def build(name: BackboneName, classes: int, *, dense: bool, ibn: bool, seed: int) -> Network:

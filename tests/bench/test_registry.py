@@ -1,5 +1,6 @@
 """The registry reads the source, runs nothing, and survives what it finds."""
 
+import ast
 import dataclasses
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from bench import registry
 from bench.errors import UserError
+from bench.literal import module_names
 
 METHOD = '''"""A method outside the tree."""
 
@@ -200,3 +202,9 @@ def test_classes_that_inherit_from_one_another_in_a_circle_break_alone(tmp_path:
     )
     with pytest.raises(UserError, match="RecursionError"):
         registry.load([file])
+
+
+def test_a_tuple_or_list_of_literals_may_hold_all_of_another() -> None:
+    tree = ast.parse('SHARED = ("a", "b")\nALL = ("x", *SHARED)\nLISTED = [*ALL, "z"]')
+    names = module_names(tree, {})
+    assert (names["ALL"], names["LISTED"]) == (("x", "a", "b"), ["x", "a", "b", "z"])

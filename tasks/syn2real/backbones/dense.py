@@ -15,6 +15,7 @@ a kernel, and the others would speak up, as they were drawn, on the larger map o
 b batch, c channels, h w pixels, k classes
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, cast
 
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from torchvision.models.segmentation.deeplabv3 import ASPP
 
 from tasks.syn2real.backbones import Backbone, BackboneName, build_backbone
+from tasks.syn2real.backbones.headed import Headed
 from tasks.syn2real.backbones.large import VGGNeck
 
 RATES = {"efficientnet-lite0": [2, 4, 6], "resnet50": [12, 24, 36], "resnet101": [12, 24, 36]}
@@ -38,7 +40,7 @@ IMAGE_CROP = 31
 """Where the image begins in the last scores."""
 
 
-class DeepLab(nn.Module):
+class DeepLab(Headed):
     """Pyramid, 3 x 3 convolution and classifier on the map of layer 4, then bilinear to the image, corners aligned.
 
     The head's batch norms and its dropout (0.5) train; those of the backbone stay (`freeze_statistics`,
@@ -46,39 +48,30 @@ class DeepLab(nn.Module):
     """
 
     def __init__(self, backbone: Backbone, classes: int, width: int, rates: list[int]) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.head = nn.Sequential(
+        head = nn.Sequential(
             ASPP(backbone.widths[4], rates, width),
             nn.Conv2d(width, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(),
             nn.Conv2d(width, classes, 1),
         )
+        super().__init__(backbone, head)
 
-    def decode(self, maps: dict[int, Float[Tensor, "b _ _ _"]], size: tuple[int, int]) -> Float[Tensor, "b k h w"]:
+    def decode(self, maps: Mapping[int, Float[Tensor, "b _ _ _"]], size: tuple[int, int]) -> Float[Tensor, "b k h w"]:
         """Maps of the backbone to logits of an image of `size` (h, w)."""
         return nn.functional.interpolate(self.head(maps[4]), size, mode="bilinear", align_corners=True)
 
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
-        height, width = images.shape[2:]
-        return self.decode(self.backbone.maps(images), (height, width))
 
-    def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Those of the backbone, then the head."""
-        return {**self.backbone.groups(), "new_head": list(self.head.parameters())}
-
-
-class FCN8s(nn.Module):
+class FCN8s(Headed):
     """Scores of three pooled maps, each added to the deeper one after a learnt doubling.
 
     fc6 and fc7 are those of the backbone, used as convolutions; their dropout is off, as the released code trains.
     """
 
+    head: nn.ModuleDict
+
     def __init__(self, backbone: Backbone, classes: int) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.head = nn.ModuleDict(
+        head = nn.ModuleDict(
             {
                 "score_neck": nn.Conv2d(backbone.features_width, classes, 1),
                 "score_3": nn.Conv2d(backbone.widths[3], classes, 1),
@@ -88,7 +81,8 @@ class FCN8s(nn.Module):
                 "enlarge_8": nn.ConvTranspose2d(classes, classes, 16, stride=8, bias=False),
             }
         )
-        for part in self.head.values():
+        super().__init__(backbone, head)
+        for part in head.values():
             if isinstance(part, nn.ConvTranspose2d):
                 with torch.no_grad():
                     part.weight.copy_(bilinear_kernel(classes, part.kernel_size[0]))
@@ -96,7 +90,7 @@ class FCN8s(nn.Module):
                 for parameter in part.parameters():
                     nn.init.zeros_(parameter)
 
-    def decode(self, maps: dict[int, Float[Tensor, "b _ _ _"]], size: tuple[int, int]) -> Float[Tensor, "b k h w"]:
+    def decode(self, maps: Mapping[int, Float[Tensor, "b _ _ _"]], size: tuple[int, int]) -> Float[Tensor, "b k h w"]:
         """Maps of the backbone to logits of an image of `size` (h, w)."""
         scores = self.head["score_neck"](cast(VGGNeck, self.backbone.neck).at_each_place(maps[4]))
         for doubling, layer in (("double_neck", 3), ("double_3", 2)):
@@ -104,14 +98,6 @@ class FCN8s(nn.Module):
             shallower = self.head[f"score_{layer}"](SCORE_SCALES[layer] * maps[layer])
             scores = deeper + _cropped(shallower, CROPS[layer], deeper.shape[2:])
         return _cropped(self.head["enlarge_8"](scores), IMAGE_CROP, torch.Size(size))
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
-        height, width = images.shape[2:]
-        return self.decode(self.backbone.maps(images), (height, width))
-
-    def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Those of the backbone, then all that scores and enlarges."""
-        return {**self.backbone.groups(), "new_head": list(self.head.parameters())}
 
 
 def _cropped(maps: Float[Tensor, "b c h w"], start: int, size: torch.Size) -> Float[Tensor, "b c i j"]:
