@@ -87,17 +87,18 @@ class Candidates:
 
     def offer(self, network: nn.Module) -> float:
         """Considers the network as it is now; returns its loss."""
-        loss = self._problem.validation_loss(network)
+        loss, weights = self._problem.validation_loss(network), snapshot(network)
         self._best_is_last = loss < self._least
         if self._best_is_last:
-            self._least, self._best = loss, snapshot(network)
+            self._least, self._best = loss, weights
         if self._problem.trajectory:
-            self._passed.append(snapshot(network))
+            self._passed.append(weights)
         return loss
 
     def solution(self, network: nn.Module) -> Transfer:
-        """The network as it is now, with the others beside it."""
-        return Transfer(network, None if self._best_is_last else dict(self._best), list(self._passed))
+        """The network as it is now, which was offered last, with the others beside it, each once."""
+        others = [weights for weights in self._passed[:-1] if weights is not self._best]
+        return Transfer(network, None if self._best_is_last else dict(self._best), others)
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -108,7 +108,7 @@ class Transfer(nn.Module):
         self.chosen = chosen
         """Weights and buffers of the one with the least loss on synthetic validation images; None if it is the last."""
         self.passed = passed
-        """Those of all epochs, where the problem asks for a trajectory."""
+        """Those of all other epochs, where the problem asks for a trajectory."""
 
     def features(self, images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
         found: Any = self.network

@@ -250,16 +250,16 @@ def test_an_importance_is_cut(monkeypatch, problem):
 
 
 def test_the_network_with_the_least_synthetic_loss_is_kept_beside_the_last(problem, monkeypatch):
-    losses = iter([3.0, 1.0, 2.0])
+    losses = iter([3.0, 1.0, 4.0, 2.0])
     monkeypatch.setattr(Syn2RealProblem, "validation_loss", lambda self, network: next(losses))
     candidates, network = Candidates(replace(problem, trajectory=True)), nn.Linear(1, 1)
-    for value in (0.0, 1.0, 2.0):
+    for value in (0.0, 1.0, 2.0, 3.0):
         nn.init.constant_(network.weight, value)
         candidates.offer(network)
     solution = candidates.solution(network)
-    assert solution.network.weight.item() == 2
+    assert solution.network.weight.item() == 3
     assert solution.chosen["weight"].item() == 1
-    assert [weights["weight"].item() for weights in solution.passed] == [0, 1, 2]
+    assert [weights["weight"].item() for weights in solution.passed] == [0, 2]
 
 
 def test_nothing_is_kept_beside_the_last_where_it_is_the_best(problem, monkeypatch):
