@@ -138,7 +138,8 @@ class Run:
         """Keeps scalars as curves. Waits for the device rarely; raises `Diverged` for a value that is not finite.
 
         A phase other than `fit` has curves of its own, `search/loss`. Phases with a slash in their names are parts of
-        one series, `layer-3/stage-1`: their curves are joined, along the steps of the whole run.
+        one series, `layer-3/stage-1`: their curves are joined, along the steps of the whole run. Curves of one quantity
+        for each of several things, `rate[stem]` and `rate[head]`, are drawn as one figure.
         """
         phase = self._phase or "fit"
         series = "/" in phase

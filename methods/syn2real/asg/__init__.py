@@ -9,7 +9,7 @@ Chen, Yu, Wang and Anandkumar, ICML 2020 (arXiv 2007.06965).
 
 `policy=fixed` is proxy guidance alone, at hand-tuned step sizes; `random` draws each action, `random-once` draws one
 for all of a fit; `learned` trains the policy first, in this fit: what that costs is part of the fit's costs.
-`rate_GROUP` are the curves of the actions.
+`rate[GROUP]` are the curves of the actions.
 
 Differs from the authors' code:
 1. Their policies were released trained, and neither the reward nor the training. Here the reward of a window is
@@ -149,7 +149,7 @@ class ASG(Recipe):
             task_loss, divergence, loss = self._losses(training, teacher, problem)
             if shares:
                 actor.after(step, task_loss, divergence, loss, head_weight)
-            rates = {f"rate_{name}": share for name, share in shares.items()}
+            rates = {f"rate[{name}]": share for name, share in shares.items()}
             training.update(step, loss, loss=task_loss, divergence=divergence, **rates)
         return training.solution()
 
@@ -176,7 +176,7 @@ class ASG(Recipe):
             descend(training.optimizer, loss)
             reward = actor.after(within, task_loss, divergence, loss, head_weight)
             if reward is not None:
-                run.log(step, reward=reward, **{f"rate_{name}": share for name, share in actor.shares.items()})
+                run.log(step, reward=reward, **{f"rate[{name}]": share for name, share in actor.shares.items()})
         network.load_state_dict(first)
         training.optimizer.state.clear()
 

@@ -342,9 +342,9 @@ def test_meta_training_leaves_the_network_as_it_was_and_logs_its_actions(problem
     run = Run(seed=0)
     method.fit(problem, run)
     curves = run.curves()
-    assert len(curves["policy/reward"].y) == 3 and len(curves["policy/rate_stem"].y) == 3
+    assert len(curves["policy/reward"].y) == 3 and len(curves["policy/rate[stem]"].y) == 3
     # The first window of the real fit, too, is at the base step size: the network and its memory are fresh.
-    assert curves["rate_new_head"].y[0] == 1
+    assert curves["rate[new_head]"].y[0] == 1
 
 
 @pytest.mark.parametrize("dataset", ["font-digits-to-mnist5k", "streets-to-streets-shifted"])
