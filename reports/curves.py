@@ -4,6 +4,7 @@ The curve of an iterative solver is drawn twice more, against what its iteration
 since the harness times and counts whole calls.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -23,6 +24,9 @@ ITERATION = "iteration"
 
 LOG_SPAN = 100.0
 """A cost that spans more than this is drawn on a logarithmic axis."""
+
+MEMBER = re.compile(r"(?P<family>.+)\[(?P<member>.+)\]")
+"""`rate[stem]`: one of the curves of `rate`."""
 
 Origin = Literal["fit", "evaluate"]
 
@@ -94,15 +98,28 @@ class Chart:
     def axis_text(self) -> str:
         return self.axis or self.x_name
 
+    @property
+    def family(self) -> str:
+        """`rate` of `rate[stem]`; nothing where the curve stands alone."""
+        return _family(self.name)
+
+    @property
+    def member(self) -> str:
+        """`stem` of `rate[stem]`."""
+        return found["member"] if (found := MEMBER.fullmatch(self.name)) else ""
+
 
 def charts(board: Board, records: Mapping[str, Record]) -> list[Chart]:
-    """All curves of a board, those of evaluation first; one along `iteration` is followed by the same against costs."""
+    """All curves of a board, those of evaluation first; one along `iteration` is followed by the same against costs.
+
+    By name, members of a family as they were logged.
+    """
     # A mapping may read a record's file each time that it is asked.
     of_row = [[records[row.keys[seed]] for seed in row.seeds] for row in board.rows]
     kinds: dict[tuple[str, Origin], Curve] = {}
     for name, curve in ((name, curve) for one in of_row for record in one for name, curve in record.curves.items()):
         kinds.setdefault((name, curve.origin), curve)
-    ordered = sorted(kinds.items(), key=lambda item: (item[0][1], item[0][0]))
+    ordered = sorted(kinds.items(), key=lambda item: (item[0][1], _family(item[0][0]) or item[0][0]))
     solved = _solver_curve(board, [name for (name, origin), curve in ordered if _counts_iterations(origin, curve)])
     found = []
     for (name, origin), example in ordered:
@@ -115,6 +132,20 @@ def charts(board: Board, records: Mapping[str, Record]) -> list[Chart]:
             priced = [_priced(plain, share, board, of_row) for share in SHARES]
             found += [chart for chart in priced if chart]
     return found
+
+
+def _family(name: str) -> str:
+    return found["family"] if (found := MEMBER.fullmatch(name)) else ""
+
+
+def families(charts: Sequence[Chart]) -> list[tuple[Chart, ...]]:
+    """Charts that are drawn together, in the place of the first of them: the members of a family, or one alone."""
+    found: dict[tuple[str, ...], list[Chart]] = {}
+    for number, chart in enumerate(charts):
+        alone = not chart.family or bool(chart.against)
+        key = (str(number),) if alone else (chart.origin, chart.family, chart.x_name, chart.unit)
+        found.setdefault(key, []).append(chart)
+    return [tuple(group) for group in found.values()]
 
 
 def _counts_iterations(origin: Origin, curve: Curve) -> bool:

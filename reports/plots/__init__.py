@@ -7,6 +7,7 @@ from reports.plots.costs import cost_plot
 from reports.plots.energy import energy_plot
 from reports.plots.learning import curve_plot
 from reports.plots.order import order_plot
+from reports.plots.panels import panel_plot
 from reports.plots.plot import Plot
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "energy_plot",
     "figures_of",
     "order_plot",
+    "panel_plot",
 ]

@@ -5,7 +5,7 @@ from functools import partial
 
 from bench.record import Record
 from reports.board import Board
-from reports.curves import charts
+from reports.curves import Chart, charts, families
 from reports.overall import Overall, overall
 from reports.plots.ablation import ablation_plot
 from reports.plots.agreement import agreement_plot, same_order
@@ -13,6 +13,7 @@ from reports.plots.costs import cost_plot
 from reports.plots.energy import energy_plot
 from reports.plots.learning import curve_plot
 from reports.plots.order import order_plot
+from reports.plots.panels import panel_plot
 from reports.plots.plot import Plot
 from reports.plots.variants import varied
 from reports.ranking import FRONT_COSTS
@@ -23,7 +24,8 @@ OF_A_BOARD = 10
 """Figures of one board at most."""
 
 AGREEMENTS = 2
-"""Scatters of a board at most: of the ranking metric over the next metrics that order the methods otherwise."""
+"""Scatters of a board at most: of the ranking metric over the next metrics that order the methods otherwise. The same
+metric of another network of the fit, `accuracy_source_selected` beside `accuracy`, has a column and no scatter."""
 
 Draw = Callable[[str], Plot | None]
 """Draws a figure under a name, or finds that there is nothing to show."""
@@ -73,11 +75,13 @@ def _wanted(board: Board, over: Overall | None, records: Mapping[str, Record]) -
     """Names, how to draw them, and of which curve if of one: first one of each kind, the most telling before others."""
     first, second, *others = FRONT_COSTS
     curves: list[tuple[str, Draw, str]] = [
-        (f"{chart.origin}-{slug(chart.title)}-{number}", partial(curve_plot, chart, board), chart.title)
-        for number, chart in enumerate(charts(board, records))
+        _curves(group, board, number) for number, group in enumerate(families(charts(board, records)))
     ]
     metrics = [quantity for quantity in board.quantities if quantity.group == "metric"]
-    telling = [other for other in metrics[1:] if not same_order(board, other)]
+    others_than = f"{metrics[0].name}_" if metrics else ""
+    telling = [
+        other for other in metrics[1:] if not other.name.startswith(others_than) and not same_order(board, other)
+    ]
     agreements: list[tuple[str, Draw, str]] = [
         (f"agreement-{number}", partial(agreement_plot, board, other), "")
         for number, other in enumerate(telling[:AGREEMENTS])
@@ -89,12 +93,20 @@ def _wanted(board: Board, over: Overall | None, records: Mapping[str, Record]) -
     yield _cost_name(second), partial(cost_plot, board, second), ""
     for number, method in enumerate(varied(board)):
         yield f"ablation-{number}", partial(ablation_plot, board, method, records), ""
-    yield from agreements[:1]
+    yield from agreements
     yield "energy-domains", partial(energy_plot, board, records), ""
     yield from curves[1:]
     for cost in others:
         yield _cost_name(cost), partial(cost_plot, board, cost), ""
-    yield from agreements[1:]
+
+
+def _curves(group: Sequence[Chart], board: Board, number: int) -> tuple[str, Draw, str]:
+    """One curve, or a family of them in one figure."""
+    first = group[0]
+    if first.family and not first.against:
+        name = f"{first.origin}-{slug(first.family)}-{number}"
+        return name, partial(panel_plot, group, board), first.family
+    return f"{first.origin}-{slug(first.title)}-{number}", partial(curve_plot, first, board), first.title
 
 
 def _cost_name(cost: str) -> str:

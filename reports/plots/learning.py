@@ -40,7 +40,7 @@ def curve_plot(chart: Chart, board: Board, name: str) -> Plot:
     with canvas(name) as (figure, axes):
         axes.set_position((0.13, 0.16, 0.60, 0.79))
         for band in reversed(chart.bands[:DRAWN]):
-            _draw_band(axes, band)
+            draw_band(axes, band)
         values = [value for band in chart.bands for value in band.means]
         if min(values) > 0 and max(values) / min(values) > 1000:
             log_axis(axes, "y", max(values) / min(values))
@@ -58,7 +58,8 @@ def curve_plot(chart: Chart, board: Board, name: str) -> Plot:
     return Plot(name, caption, title, description, svg, figure, headers, tuple(_curve_rows(chart)))
 
 
-def _draw_band(axes: Axes, band: Band) -> None:
+def draw_band(axes: Axes, band: Band) -> None:
+    """A mean with its band, and a marker at its end."""
     colour, marker = series(band.position, band.oracle)
     if band.half_widths and colour != OTHERS:
         low = [mean - half for mean, half in zip(band.means, band.half_widths, strict=True)]

@@ -363,7 +363,11 @@ def every_kind():
                         dataset=f"{HOSTILE}{number}",
                         metrics={"error": percent(10.0 + place + seed / 10), HOSTILE: auc},
                         costs=costs,
-                        curves={HOSTILE: curve([1.0, 2.0 + seed])},
+                        curves={
+                            HOSTILE: curve([1.0, 2.0 + seed]),
+                            f"{HOSTILE}[{HOSTILE}]": curve([1.0, 2.0 + seed]),
+                            f"{HOSTILE}[b]": curve([1.0]),
+                        },
                     )
                 )
     for seed in range(2):

@@ -1,0 +1,96 @@
+"""Curves of one quantity for each of several things, a panel each: what a policy does in every part of a network."""
+
+from collections.abc import Iterator, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from reports.board import Board
+from reports.curves import Chart
+from reports.house_style import DASHES, INK, SERIES, canvas, render
+from reports.numbers import significant
+from reports.plots.learning import draw_band
+from reports.plots.plot import LETTER, Plot, series
+from reports.sheet import plain_name
+from reports.text import label, printable, shortened
+
+ACROSS = 3
+PANEL = 76.0
+"""Points from one row of panels to the next."""
+
+GAP = 30.0
+"""Of those, what lies between two panels: a title and the numbers of an axis."""
+
+FOOT = 62.0
+"""Points below the last panels: the axis and a line of names."""
+
+HEAD = 18.0
+
+NAME = 24
+
+
+def panel_plot(charts: Sequence[Chart], board: Board, name: str) -> Plot:
+    """A panel for each member of a family of curves, on the same axes; rows beyond the palette are grey."""
+    example = charts[0]
+    family = plain_name(example.family, example.unit)
+    when = "during fit" if example.origin == "fit" else "at evaluation"
+    caption = f"{family} of each of {len(charts)} {when}"
+    title = f"{caption}, {label(board.title)}"
+    members = [plain_name(chart.member, "") for chart in charts]
+    several = max(band.n for chart in charts for band in chart.bands)
+    spread = f"Mean and 95 % band over {several} seeds" if several > 1 else "One seed"
+    description = f"{spread}, by {label(example.x_name)}, a panel each for {', '.join(members)}."
+    rows = -(-len(charts) // ACROSS)
+    with canvas(name, (HEAD + rows * PANEL + FOOT - GAP) / 72) as (figure, first):
+        panels = [first, *(figure.add_axes((0, 0, 1, 1), sharex=first, sharey=first) for _ in charts[1:])]
+        for number, (axes, chart, member) in enumerate(zip(panels, charts, members, strict=True)):
+            _place(axes, figure, number)
+            for band in reversed(chart.bands):
+                draw_band(axes, band)
+            axes.set_title(shortened(member, NAME), loc="left", fontsize=8, color=INK, pad=3)
+            axes.tick_params(labelleft=number % ACROSS == 0, labelbottom=number + ACROSS >= len(charts))
+        first.margins(0.02, 0.06)
+        first.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+        first.yaxis.set_major_locator(MaxNLocator(3))
+        figure.text(0.5, 30 / figure.bbox.height, label(example.axis_text), fontsize=8, ha="center", va="center")
+        _legend(figure, charts)
+        svg = render(figure, name, title, description)
+    headers = ("method", "of", "first", "mean", "last")
+    return Plot(name, caption, title, description, svg, figure, headers, tuple(_facts(charts, members)))
+
+
+def _place(axes: Axes, figure: Figure, number: int) -> None:
+    width, height = figure.bbox.width, figure.bbox.height
+    row, column = divmod(number, ACROSS)
+    across = (width - 36) / ACROSS
+    top = height - HEAD - row * PANEL
+    axes.set_position(
+        ((30 + column * across) / width, (top - PANEL + GAP) / height, (across - 10) / width, (PANEL - GAP) / height)
+    )
+
+
+def _legend(figure: Figure, charts: Sequence[Chart]) -> None:
+    """Names below the panels, in the order of the ranks, as many as the line holds."""
+    named = {band.position: band for chart in charts for band in chart.bands}
+    x, height = 30.0, 10 / figure.bbox.height
+    for position in sorted(named)[: len(SERIES)]:
+        colour, marker = series(position, named[position].oracle)
+        text = shortened(printable(named[position].label[:200]), NAME)
+        needed = LETTER * len(text) + 37
+        if x + needed > figure.bbox.width:
+            return
+        ends = [x / figure.bbox.width, (x + 18) / figure.bbox.width]
+        key = Line2D(ends, [height, height], color=colour, marker=marker, markersize=4.5, markevery=[1])
+        key.set(linestyle=DASHES[position % len(DASHES)], transform=figure.transFigure)
+        figure.add_artist(key)
+        figure.text((x + 25) / figure.bbox.width, height, text, fontsize=8, color=INK, va="center")
+        x += needed
+
+
+def _facts(charts: Sequence[Chart], members: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    for chart, member in zip(charts, members, strict=True):
+        for band in chart.bands:
+            told = (band.means[0], sum(band.means) / len(band.means), band.means[-1])
+            yield (label(band.label), member, *(significant(value, 3) for value in told))
