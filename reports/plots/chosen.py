@@ -74,9 +74,11 @@ def _all_alike(board: Board, cost: str) -> bool:
 def _wanted(board: Board, over: Overall | None, records: Mapping[str, Record]) -> Iterator[tuple[str, Draw, str]]:
     """Names, how to draw them, and of which curve if of one: first one of each kind, the most telling before others."""
     first, second, *others = FRONT_COSTS
-    curves: list[tuple[str, Draw, str]] = [
-        _curves(group, board, number) for number, group in enumerate(families(charts(board, records)))
+    numbered = [
+        (_curves(group, board, number), len(group)) for number, group in enumerate(families(charts(board, records)))
     ]
+    curves = [wanted for wanted, size in numbered if size == 1]
+    panels = [wanted for wanted, size in numbered if size > 1]
     metrics = [quantity for quantity in board.quantities if quantity.group == "metric"]
     others_than = f"{metrics[0].name}_" if metrics else ""
     telling = [
@@ -95,6 +97,7 @@ def _wanted(board: Board, over: Overall | None, records: Mapping[str, Record]) -
         yield f"ablation-{number}", partial(ablation_plot, board, method, records), ""
     yield from agreements
     yield "energy-domains", partial(energy_plot, board, records), ""
+    yield from panels
     yield from curves[1:]
     for cost in others:
         yield _cost_name(cost), partial(cost_plot, board, cost), ""

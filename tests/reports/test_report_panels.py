@@ -72,6 +72,15 @@ def test_curves_of_another_phase_or_another_axis_are_another_family():
     ]
 
 
+def test_a_family_comes_before_all_curves_but_the_first():
+    plots, _ = drawn([record(curves=a_policy(["stem", "head"], alpha=curve([1.0]), loss=curve([1.0])))])
+    assert [plot.caption for plot in plots] == [
+        "alpha during fit",
+        "rate of each of 2 during fit",
+        "loss during fit",
+    ]
+
+
 def test_a_family_that_has_no_room_is_told_by_its_name():
     records = [record(curves=a_policy(["stem", "head"], loss=curve([1.0])))]
     ((plots, told),) = figures_of([board_of(records)], {one.key: one for one in records}, 1)
