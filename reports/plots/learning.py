@@ -58,8 +58,8 @@ def curve_plot(chart: Chart, board: Board, name: str) -> Plot:
     return Plot(name, caption, title, description, svg, figure, headers, tuple(_curve_rows(chart)))
 
 
-def draw_band(axes: Axes, band: Band) -> None:
-    """A mean with its band, and a marker at its end."""
+def draw_band(axes: Axes, band: Band, lines: str | None = None) -> None:
+    """A mean with its band, and a marker at its end; `lines` is a colour that is not the row's own."""
     colour, marker = series(band.position, band.oracle)
     if band.half_widths and colour != OTHERS:
         low = [mean - half for mean, half in zip(band.means, band.half_widths, strict=True)]
@@ -67,8 +67,9 @@ def draw_band(axes: Axes, band: Band) -> None:
         axes.fill_between(band.drawn_x, low, high, color=colour, alpha=0.16, linewidth=0)
     dash = DASHES[band.position % len(DASHES)]
     shown = marker if len(band.x) == 1 else None
-    axes.plot(band.drawn_x, band.means, color=colour, linestyle=dash, marker=shown)
-    axes.plot(band.drawn_x[-1:], band.means[-1:], color=colour, marker=marker, markersize=4.5, linestyle="none")
+    drawn = lines or colour
+    axes.plot(band.drawn_x, band.means, color=drawn, linestyle=dash, marker=shown)
+    axes.plot(band.drawn_x[-1:], band.means[-1:], color=drawn, marker=marker, markersize=4.5, linestyle="none")
 
 
 def _name_ends(figure: Figure, axes: Axes, bands: Sequence[Band]) -> None:

@@ -1,6 +1,6 @@
 """Curves of one quantity for each of several things, a panel each: what a policy does in every part of a network."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -8,8 +8,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from reports.board import Board
-from reports.curves import Chart
-from reports.house_style import DASHES, INK, SERIES, canvas, render
+from reports.curves import Band, Chart
+from reports.house_style import DASHES, INK, MUTED, OTHERS, canvas, render
 from reports.numbers import significant
 from reports.plots.learning import draw_band
 from reports.plots.plot import LETTER, Plot, series
@@ -30,9 +30,11 @@ HEAD = 18.0
 
 NAME = 24
 
+SHADES = (OTHERS, INK, MUTED)
+
 
 def panel_plot(charts: Sequence[Chart], board: Board, name: str) -> Plot:
-    """A panel for each member of a family of curves, on the same axes; rows beyond the palette are grey."""
+    """A panel for each member of a family of curves, on the same axes."""
     example = charts[0]
     family = plain_name(example.family, example.unit)
     when = "during fit" if example.origin == "fit" else "at evaluation"
@@ -43,19 +45,21 @@ def panel_plot(charts: Sequence[Chart], board: Board, name: str) -> Plot:
     spread = f"Mean and 95 % band over {several} seeds" if several > 1 else "One seed"
     description = f"{spread}, by {label(example.x_name)}, a panel each for {', '.join(members)}."
     rows = -(-len(charts) // ACROSS)
+    named = {band.position: band for chart in charts for band in chart.bands}
+    colours = _colours([named[position] for position in sorted(named)])
     with canvas(name, (HEAD + rows * PANEL + FOOT - GAP) / 72) as (figure, first):
         panels = [first, *(figure.add_axes((0, 0, 1, 1), sharex=first, sharey=first) for _ in charts[1:])]
         for number, (axes, chart, member) in enumerate(zip(panels, charts, members, strict=True)):
             _place(axes, figure, number)
             for band in reversed(chart.bands):
-                draw_band(axes, band)
+                draw_band(axes, band, colours[band.position])
             axes.set_title(shortened(member, NAME), loc="left", fontsize=8, color=INK, pad=3)
             axes.tick_params(labelleft=number % ACROSS == 0, labelbottom=number + ACROSS >= len(charts))
         first.margins(0.02, 0.06)
         first.xaxis.set_major_locator(MaxNLocator(3, integer=True))
         first.yaxis.set_major_locator(MaxNLocator(3))
         figure.text(0.5, 30 / figure.bbox.height, label(example.axis_text), fontsize=8, ha="center", va="center")
-        _legend(figure, charts)
+        _legend(figure, [named[position] for position in sorted(named)], colours)
         svg = render(figure, name, title, description)
     headers = ("method", "of", "first", "mean", "last")
     return Plot(name, caption, title, description, svg, figure, headers, tuple(_facts(charts, members)))
@@ -71,19 +75,25 @@ def _place(axes: Axes, figure: Figure, number: int) -> None:
     )
 
 
-def _legend(figure: Figure, charts: Sequence[Chart]) -> None:
+def _colours(bands: Sequence[Band]) -> dict[int, str]:
+    """By place on the board; rows beyond the palette, which are all grey elsewhere, in three shades."""
+    own = {band.position: series(band.position, band.oracle)[0] for band in bands}
+    others = [position for position, colour in own.items() if colour == OTHERS]
+    return own | {position: SHADES[number % len(SHADES)] for number, position in enumerate(others)}
+
+
+def _legend(figure: Figure, bands: Sequence[Band], colours: Mapping[int, str]) -> None:
     """Names below the panels, in the order of the ranks, as many as the line holds."""
-    named = {band.position: band for chart in charts for band in chart.bands}
     x, height = 30.0, 10 / figure.bbox.height
-    for position in sorted(named)[: len(SERIES)]:
-        colour, marker = series(position, named[position].oracle)
-        text = shortened(printable(named[position].label[:200]), NAME)
+    for band in bands:
+        _, marker = series(band.position, band.oracle)
+        text = shortened(printable(band.label[:200]), NAME)
         needed = LETTER * len(text) + 37
         if x + needed > figure.bbox.width:
             return
         ends = [x / figure.bbox.width, (x + 18) / figure.bbox.width]
-        key = Line2D(ends, [height, height], color=colour, marker=marker, markersize=4.5, markevery=[1])
-        key.set(linestyle=DASHES[position % len(DASHES)], transform=figure.transFigure)
+        key = Line2D(ends, [height, height], color=colours[band.position], marker=marker, markersize=4.5, markevery=[1])
+        key.set(linestyle=DASHES[band.position % len(DASHES)], transform=figure.transFigure)
         figure.add_artist(key)
         figure.text((x + 25) / figure.bbox.width, height, text, fontsize=8, color=INK, va="center")
         x += needed
