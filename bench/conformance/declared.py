@@ -16,6 +16,10 @@ from bench.source import WRAPPED
 from bench.space import axes_of
 from bench.validate import construct, resolve
 
+KEPT = frozenset({"trajectory"})
+"""Switches of tasks that say which networks of a fit are kept to be scored: how much that is goes by the budget, and
+no result but an oracle's depends on it."""
+
 
 @rule(
     "imports",
@@ -88,14 +92,15 @@ def frozen(subject: Subject) -> str:
 
 @rule(
     "presets",
-    "its presets are valid and change sizes, steps and step sizes only",
+    "its presets are valid and change sizes, steps and step sizes only, a task's also what is kept of a fit",
     cause="a switch belongs in a suite or on the command line, not in a budget's preset",
     needs=("constructs",),
 )
 def presets(subject: Subject) -> str:
     types = {setting.name: setting.type for setting in subject.entry.settings}
+    free = KEPT if subject.entry.kind == "task" else frozenset()
     for budget in BUDGETS:
-        for name in subject.entry.presets.get(budget, {}):
+        for name in subject.entry.presets.get(budget, {}).keys() - free:
             if types[name] in (bool, str) or typing.get_origin(types[name]) is Literal:
                 raise Broken(f"the preset of {budget} changes {name}, which is a switch")
         try:

@@ -75,6 +75,13 @@ BROKEN = [
     ("constructs", (PRESETS, PRESETS + "\n    def __post_init__(self):\n        raise RuntimeError('no')\n")),
     ("frozen", ("@dataclass(frozen=True)", "@dataclass")),
     ("presets", ('{"steps": 12}', '{"steps": 12, "centred": True}')),
+    (
+        "presets",
+        (
+            "    centred: bool = False\n\n" + PRESETS,
+            "    trajectory: bool = False\n\n" + PRESETS.replace("12}", '12, "trajectory": True}'),
+        ),
+    ),
     ("presets", ('{"steps": 12}', '{"steps": 0}')),
     ("search", (PRESETS, PRESETS + '    search: ClassVar = {"rate": "log(1e-3, 1)"}\n')),
     ("search", (PRESETS, PRESETS + '    search: ClassVar = {"lr": "log(1e-3, 1"}\n')),
@@ -280,6 +287,21 @@ def test_a_task_that_draws_anew_for_the_same_seed_is_caught(tmp_path: Path) -> N
     outcomes = {item.rule: item for item in check(Subject(known, entry))}
     assert failed(outcomes) == ["same-problem"]
     assert outcomes["same-problem"].saw == "loaded twice with seed 0, problem.draws, held_out.mean differ"
+
+
+@pytest.mark.parametrize(("switch", "broken"), [("trajectory", []), ("mirrored", ["presets"])])
+def test_a_tasks_preset_may_say_what_is_kept_of_a_fit_and_no_other_switch(
+    tmp_path: Path, switch: str, broken: list[str]
+) -> None:
+    presets = '    presets: ClassVar[Presets] = {"smoke": {"draws": 10}}\n'
+    turned = f"    {switch}: bool = False\n{presets.replace('10}', f'10, {switch!r}: True}}')}"
+    place = tmp_path / "toy_task.py"
+    place.write_text(task_text((presets, turned)))
+    known = registry.load()
+    entry = registry.read_entry(place, "task", "toy", "", "path")
+    assert entry
+    known.tasks["toy"] = entry
+    assert failed({item.rule: item for item in check(Subject(known, entry))}) == broken
 
 
 def test_a_method_that_wraps_another_is_checked_around_it() -> None:
