@@ -30,6 +30,9 @@ MEMBER = re.compile(r"(?P<family>.+)\[(?P<member>.+)\]")
 
 Origin = Literal["fit", "evaluate"]
 
+WHEN: Mapping[Origin, str] = {"fit": "during fit", "evaluate": "at evaluation"}
+"""In captions."""
+
 
 @dataclass(frozen=True)
 class Band:
@@ -132,6 +135,12 @@ def charts(board: Board, records: Mapping[str, Record]) -> list[Chart]:
             priced = [_priced(plain, share, board, of_row) for share in SHARES]
             found += [chart for chart in priced if chart]
     return found
+
+
+def spread_of(bands: Sequence[Band]) -> str:
+    """What a figure's text says of its bands."""
+    several = max(band.n for band in bands)
+    return f"Mean and 95 % band over {several} seeds" if several > 1 else "One seed"
 
 
 def _family(name: str) -> str:

@@ -7,7 +7,7 @@ from bench.record import Record
 from bench.registry import Entry, Registry
 from reports.addresses import TOP, Addresses, outermost
 from reports.board import Board, Row
-from reports.curves import Chart, charts
+from reports.curves import WHEN, Chart, charts
 from reports.prose import blocks
 from reports.sections import Section
 from reports.sheet import Line, plain_name
@@ -113,9 +113,8 @@ def _curves(mine: Sequence[tuple[Section, Line]], records: Mapping[str, Record])
 def _drawing(name: str, chart: Chart, labels: set[str], title: str) -> Sketch | None:
     drawn = [band for band in chart.bands if band.label in labels]
     traces = [Trace(band.label, band.x, band.means, band.half_widths, band.step_cost) for band in drawn]
-    when = "during fit" if chart.origin == "fit" else "at evaluation"
     unit = f" ({label(chart.unit)})" if chart.unit else ""
     against = f", against {chart.against}" if chart.against else ""
-    caption = f"{plain_name(chart.name, chart.unit)}{unit} {when}{against}, {title}"
+    caption = f"{plain_name(chart.name, chart.unit)}{unit} {WHEN[chart.origin]}{against}, {title}"
     of = "mean and 95 % band over seeds"
     return sketch(name, caption, label(chart.x_name), of, traces, label(chart.axis), chart.log_x)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.record import Curve, Measurement, Record
+from reports.curves import WHEN
 from reports.facts import environment_facts, moment
 from reports.leaderboard import flattened
 from reports.numbers import scale, significant
@@ -101,9 +102,8 @@ def curves(record: Record) -> tuple[list[Sketch], list[str]]:
 
 def caption(name: str, curve: Curve) -> str:
     """`risk during fit`, with its unit."""
-    when = "during fit" if curve.origin == "fit" else "at evaluation"
     unit = f" ({label(curve.unit)})" if curve.unit else ""
-    return f"{plain_name(name, curve.unit)}{unit} {when}"
+    return f"{plain_name(name, curve.unit)}{unit} {WHEN[curve.origin]}"
 
 
 def _trace(name: str, curve: Curve) -> Trace:

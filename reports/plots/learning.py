@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from reports.board import MARKS, Board
-from reports.curves import Band, Chart
+from reports.curves import WHEN, Band, Chart, spread_of
 from reports.house_style import DASHES, INK, MUTED, OTHERS, SERIES, canvas, render
 from reports.numbers import along, significant
 from reports.plots.plot import Plot, log_axis, series
@@ -25,16 +25,13 @@ TABLE_ROWS = 13
 
 def curve_plot(chart: Chart, board: Board, name: str) -> Plot:
     """A mean with its band for each row; rows beyond the palette are grey and unnamed."""
-    when = "during fit" if chart.origin == "fit" else "at evaluation"
     quantity = plain_name(chart.name, chart.unit)
-    caption = f"{quantity} {when}" + (f", against {chart.against}" if chart.against else "")
+    caption = f"{quantity} {WHEN[chart.origin]}" + (f", against {chart.against}" if chart.against else "")
     title = f"{caption}, {label(board.title)}"
-    several = max(band.n for band in chart.bands)
-    spread = f"Mean and 95 % band over {several} seeds" if several > 1 else "One seed"
     ends = "; ".join(
         f"{label(band.label)} ends at {significant(band.means[-1])}" for band in chart.bands[: len(SERIES)]
     )
-    description = f"{spread}, {'against' if chart.against else 'by'} {label(chart.axis_text)}. {ends}."
+    description = f"{spread_of(chart.bands)}, {'against' if chart.against else 'by'} {label(chart.axis_text)}. {ends}."
     if chart.left_out:
         description += f" Without that cost, so not drawn: {', '.join(map(label, chart.left_out[:DRAWN]))}."
     with canvas(name) as (figure, axes):

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from reports.board import Board
-from reports.curves import Band, Chart
+from reports.curves import WHEN, Band, Chart, spread_of
 from reports.house_style import DASHES, INK, MUTED, OTHERS, canvas, render
 from reports.numbers import significant
 from reports.plots.learning import draw_band
@@ -37,16 +37,15 @@ def panel_plot(charts: Sequence[Chart], board: Board, name: str) -> Plot:
     """A panel for each member of a family of curves, on the same axes."""
     example = charts[0]
     family = plain_name(example.family, example.unit)
-    when = "during fit" if example.origin == "fit" else "at evaluation"
-    caption = f"{family} of each of {len(charts)} {when}"
+    caption = f"{family} of each of {len(charts)} {WHEN[example.origin]}"
     title = f"{caption}, {label(board.title)}"
     members = [plain_name(chart.member, "") for chart in charts]
-    several = max(band.n for chart in charts for band in chart.bands)
-    spread = f"Mean and 95 % band over {several} seeds" if several > 1 else "One seed"
+    spread = spread_of([band for chart in charts for band in chart.bands])
     description = f"{spread}, by {label(example.x_name)}, a panel each for {', '.join(members)}."
     rows = -(-len(charts) // ACROSS)
     named = {band.position: band for chart in charts for band in chart.bands}
-    colours = _colours([named[position] for position in sorted(named)])
+    bands = [named[position] for position in sorted(named)]
+    colours = _colours(bands)
     with canvas(name, (HEAD + rows * PANEL + FOOT - GAP) / 72) as (figure, first):
         panels = [first, *(figure.add_axes((0, 0, 1, 1), sharex=first, sharey=first) for _ in charts[1:])]
         for number, (axes, chart, member) in enumerate(zip(panels, charts, members, strict=True)):
@@ -59,7 +58,7 @@ def panel_plot(charts: Sequence[Chart], board: Board, name: str) -> Plot:
         first.xaxis.set_major_locator(MaxNLocator(3, integer=True))
         first.yaxis.set_major_locator(MaxNLocator(3))
         figure.text(0.5, 30 / figure.bbox.height, label(example.axis_text), fontsize=8, ha="center", va="center")
-        _legend(figure, [named[position] for position in sorted(named)], colours)
+        _legend(figure, bands, colours)
         svg = render(figure, name, title, description)
     headers = ("method", "of", "first", "mean", "last")
     return Plot(name, caption, title, description, svg, figure, headers, tuple(_facts(charts, members)))
