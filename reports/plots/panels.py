@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from reports.board import Board
 from reports.curves import WHEN, Band, Chart, spread_of
-from reports.house_style import DASHES, INK, MUTED, OTHERS, canvas, render
+from reports.house_style import DASHES, INK, OTHERS, canvas, render
 from reports.numbers import significant
 from reports.plots.learning import draw_band
 from reports.plots.plot import LETTER, Plot, series
@@ -30,7 +30,8 @@ HEAD = 18.0
 
 NAME = 24
 
-SHADES = (OTHERS, INK, MUTED)
+SHADES = (OTHERS, INK)
+"""Of rows beyond the palette; the third grey of the house is an oracle's."""
 
 
 def panel_plot(charts: Sequence[Chart], board: Board, name: str) -> Plot:
@@ -75,7 +76,7 @@ def _place(axes: Axes, figure: Figure, number: int) -> None:
 
 
 def _colours(bands: Sequence[Band]) -> dict[int, str]:
-    """By place on the board; rows beyond the palette, which are all grey elsewhere, in three shades."""
+    """By place on the board; rows beyond the palette, which are all grey elsewhere, in two shades by turns."""
     own = {band.position: series(band.position, band.oracle)[0] for band in bands}
     others = [position for position, colour in own.items() if colour == OTHERS]
     return own | {position: SHADES[number % len(SHADES)] for number, position in enumerate(others)}

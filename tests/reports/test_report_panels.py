@@ -7,6 +7,7 @@ from record_factory import board_of, curve, percent, record
 
 from bench.record import MetricValue
 from reports.curves import charts, families
+from reports.house_style import INK, MUTED, OTHERS
 from reports.plots import figures_of, panel_plot
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -97,6 +98,16 @@ def test_panels_lie_inside_the_figure_and_apart(count):
     for place, box in enumerate(boxes):
         assert 0 < box.x0 < box.x1 < 1 and 0 < box.y0 < box.y1 < 1
         assert not any(box.overlaps(other) for other in boxes[:place])
+
+
+def test_rows_beyond_the_palette_differ_from_their_neighbours_and_from_an_oracle():
+    records = [record(f"m{place:02d}", error=float(place), curves=a_policy(["stem", "head"])) for place in range(12)]
+    board = board_of(records)
+    plot = panel_plot(charts(board, {one.key: one for one in records}), board, "x")
+    # Drawn last to first, a mean and its end each.
+    colours = [line.get_color() for line in plot.figure.axes[0].lines[::2]][::-1]
+    assert colours[8:] == [OTHERS, INK, OTHERS, INK]
+    assert MUTED not in colours
 
 
 def test_the_ranking_metric_of_another_network_has_no_scatter():
